@@ -1,0 +1,18 @@
+// A real browser: Debian's chromium, driven by playwright-core.
+import { existsSync, mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+
+const shots = process.env.SCREENSHOTS || fileURLToPath(new URL('../shots/', import.meta.url))
+
+export async function launch(options = {}) {
+  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+  if (!executablePath) throw new Error('no Chromium: apt-get install chromium fonts-noto-cjk')
+  return chromium.launch({ executablePath, args: ['--no-sandbox', ...(options.args || [])] })
+}
+
+/** Keeps a picture of the page for a person to look at. */
+export async function shoot(page, name, options = {}) {
+  mkdirSync(shots, { recursive: true })
+  await page.screenshot({ path: `${shots}/${name}.png`, ...options })
+}

@@ -1,0 +1,12 @@
+CREATE INDEX uploads_by_hash ON uploads (md5, size);
+CREATE INDEX uploads_by_day ON uploads (user_id, created_at);
+CREATE TABLE strangers (object_key TEXT PRIMARY KEY, etag TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE multiparts (
+	id TEXT PRIMARY KEY, user_id TEXT NOT NULL, object_key TEXT NOT NULL, upload_id TEXT NOT NULL, ticket TEXT NOT NULL,
+	part_size INTEGER NOT NULL, expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE challenges (
+	id TEXT PRIMARY KEY, user_id TEXT NOT NULL, body TEXT NOT NULL, expires_at INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;

@@ -1,0 +1,162 @@
+package index_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/uploadtenant/uploadtenant/signer/index"
+	"github.com/uploadtenant/uploadtenant/signer/index/pgtest"
+)
+
+// server is the one PostgreSQL of this package's tests; each test has a database of its own in it.
+var server *pgtest.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if server, err = pgtest.New(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer server.Close()
+		return m.Run()
+	}())
+}
+
+var testSchema = index.SchemaName("family/album", "family-album", "album/")
+
+// opener opens a further store on the same data each time.
+type opener func(t *testing.T, clock func() time.Time) *index.Store
+
+// eachDatabase runs one test on every database; open has fresh data per run.
+func eachDatabase(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Run("sqlite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "index.db")
+		test(t, func(t *testing.T, clock func() time.Time) *index.Store {
+			t.Helper()
+			return opened(t)(index.OpenSQLite(t.Context(), path, clock))
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		dsn := dsnFile(t, database(t))
+		test(t, func(t *testing.T, clock func() time.Time) *index.Store {
+			t.Helper()
+			return opened(t)(index.OpenPostgres(t.Context(), index.PostgresOptions{DSNFile: dsn, Schema: testSchema, Clock: clock}))
+		})
+	})
+}
+
+func opened(t *testing.T) func(*index.Store, error) *index.Store {
+	t.Helper()
+	return func(s *index.Store, err error) *index.Store {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+}
+
+// database returns the DSN of a new one.
+func database(t *testing.T) string {
+	t.Helper()
+	dsn, err := server.Database(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+func dsnFile(t *testing.T, dsn string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// fakeClock stands still until it is moved.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *fakeClock {
+	return &fakeClock{now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
+}
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// upload is a complete record of user.
+func upload(user, id string) index.Upload {
+	return index.Upload{ID: id, User: user, Key: "album/" + user + "/" + id + ".jpg", Name: "假日 photo.jpg", Size: 1234, ContentType: "image/jpeg",
+		MD5: "d8e8fca2dc0f896fd7cb4cb0031ba249", CRC64: "16633938635979353501", ETag: "D8E8FCA2DC0F896FD7CB4CB0031BA249", Status: index.StatusCompleted,
+		CreatedAt: time.UnixMilli(1795341600123).UTC(), Metadata: []byte(`{"album":"42"}`), ImageWidth: 640, ImageHeight: 480, ImageFormat: "jpg", Source: index.SourceCallback}
+}
+
+func eventOf(u index.Upload, kind string) *index.Event {
+	return &index.Event{ID: u.ID + "." + kind, UploadID: u.ID, Type: kind, Payload: []byte(`{"id":"` + u.ID + `"}`)}
+}
+
+// record fails the test unless the outcome is as wanted.
+func record(t *testing.T, s *index.Store, u index.Upload, event *index.Event, wantCreated bool) index.Recorded {
+	t.Helper()
+	got, err := s.Record(t.Context(), u, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Created != wantCreated {
+		t.Fatalf("created = %v, want %v", got.Created, wantCreated)
+	}
+	return got
+}
+
+func claim(t *testing.T, s *index.Store, limit int) []index.Delivery {
+	t.Helper()
+	due, err := s.Claim(t.Context(), limit, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return due
+}
+
+// eventually polls until f returns nil.
+func eventually(t *testing.T, f func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("gave up: %v", err)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,338 @@
+package signer
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	api "github.com/uploadtenant/uploadtenant/signer"
+	"github.com/uploadtenant/uploadtenant/test/await"
+)
+
+var (
+	faultUploads = flag.Int("fault.uploads", 300, "uploads of the fault test; 10000 for the full one")
+	faultKill    = flag.Duration("fault.kill", 700*time.Millisecond, "pause between two kills of the fault test")
+)
+
+// world is a tenant in a process of its own, which is killed and started again.
+type world struct {
+	t                     *testing.T
+	binary, file, dir     string
+	addr, oss, ops        string
+	cmd                   *exec.Cmd
+	signerURL, ossURL     string
+	receiver              *httptest.Server
+	mu                    sync.Mutex
+	delivered             map[string]int
+	attempts, kills, lost atomic.Int64
+	// callbacks by result, summed over the lives of the process.
+	callbacks map[string]int
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), addr: freeAddr(t), oss: freeAddr(t), ops: freeAddr(t), delivered: map[string]int{}, callbacks: map[string]int{}}
+	w.signerURL, w.ossURL = "http://"+w.addr, "http://"+w.oss
+	// The application's receiver fails half the time.
+	w.receiver = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.attempts.Add(1)
+		if rand.IntN(2) == 0 {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.delivered[r.Header.Get("Webhook-Id")]++
+	}))
+	t.Cleanup(w.receiver.Close)
+	w.binary = filepath.Join(w.dir, "kubectl-uploads")
+	build := exec.Command("go", "build", "-o", w.binary, "github.com/uploadtenant/uploadtenant/cmd/kubectl-uploads")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.file = filepath.Join(w.dir, "tenant.yaml")
+	text := tenantYAML + "  events: {url: \"" + w.receiver.URL + "/hook\", secretRef: {name: album-events}}\n"
+	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	t.Cleanup(func() { w.kill() })
+	return w
+}
+
+// start runs the process, waits until it answers, and sets the faults, which it forgets.
+func (w *world) start() {
+	w.t.Helper()
+	w.cmd = exec.Command(w.binary, "dev", "-f", w.file, "--addr", w.addr, "--oss-addr", w.oss, "--ops-addr", w.ops, "--data", filepath.Join(w.dir, "data"))
+	if err := w.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	await.True(w.t, "the process answers", func() bool {
+		for _, u := range []string{w.signerURL + "/openapi.json", w.ossURL + "/_emulator/health"} {
+			resp, err := http.Get(u)
+			if err != nil {
+				return false
+			}
+			resp.Body.Close()
+		}
+		return true
+	})
+	// Another seed for each life: a short life must not repeat the luck of the one before.
+	faults := fmt.Sprintf(`{"seed":%d,"callbackDrop":0.2,"callbackDuplicate":0.05}`, w.kills.Load()+1)
+	req, err := http.NewRequest(http.MethodPut, w.ossURL+"/_emulator/faults", strings.NewReader(faults))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// count adds up what became of the callbacks of this life; a busy process that does not answer is not counted.
+func (w *world) count() {
+	resp, err := http.Get("http://" + w.ops + "/metrics")
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return
+	}
+	for _, m := range callbackCount.FindAllStringSubmatch(string(text), -1) {
+		n, _ := strconv.Atoi(m[2])
+		w.callbacks[m[1]] += n
+	}
+}
+
+var callbackCount = regexp.MustCompile(`(?m)^uploadtenant_signer_callbacks_total\{reason="[^"]*",result="(\w+)"\} (\d+)$`)
+
+func (w *world) kill() {
+	w.count()
+	w.cmd.Process.Kill()
+	w.cmd.Wait()
+}
+
+// call sends JSON as user; ok is false when nobody answers.
+func (w *world) call(method, path, user string, body, into any) (status int, ok bool) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return 0, false
+	}
+	req, err := http.NewRequest(method, w.signerURL+path, bytes.NewReader(raw))
+	if err != nil {
+		return 0, false
+	}
+	req.Header.Set("Authorization", "Bearer dev:"+user)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, false
+	}
+	return resp.StatusCode, into == nil || json.Unmarshal(answer, into) == nil
+}
+
+// upload tries until one grant of file i is used up: stored, or told that it is stored already.
+func (w *world) upload(i int, done <-chan struct{}) {
+	user := fmt.Sprintf("user-%d", i%7)
+	file := content(i)
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		var answer api.UploadsResponse
+		status, ok := w.call(http.MethodPost, "/v1/uploads", user, api.UploadsRequest{Files: []api.FileRequest{{Name: "a.txt", Size: int64(len(file)), ContentType: "text/plain"}}}, &answer)
+		if !ok || status != http.StatusOK || len(answer.Uploads) != 1 || answer.Uploads[0].Status != "upload" {
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		v := answer.Uploads[0]
+		req, err := postRequest(v.URL, form{v.Fields, file})
+		if err != nil {
+			continue
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			// Nobody knows whether it was stored; the next round uploads the file under another key, and
+			// both must be recorded if both are there.
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusNonAuthoritativeInfo {
+			w.lost.Add(1)
+			if i%2 == 0 { // half of the clients ask, the others leave it to the sweeper
+				w.call(http.MethodPost, "/v1/uploads/complete", user, api.CompleteRequest{Ticket: v.Ticket}, nil)
+			}
+		}
+		if resp.StatusCode < 300 {
+			return
+		}
+	}
+}
+
+// objects lists the keys that are stored.
+func (w *world) objects() ([]string, bool) {
+	var keys []string
+	for after := ""; ; {
+		resp, err := http.Get(w.ossURL + "/_emulator/api/objects?bucket=family-album&limit=1000&after=" + url.QueryEscape(after))
+		if err != nil {
+			return nil, false
+		}
+		var page struct {
+			Items []struct{ Key string }
+			Next  string
+		}
+		err = json.NewDecoder(resp.Body).Decode(&page)
+		resp.Body.Close()
+		if err != nil {
+			return nil, false
+		}
+		for _, o := range page.Items {
+			keys = append(keys, o.Key)
+		}
+		if after = page.Next; after == "" {
+			slices.Sort(keys)
+			return keys, true
+		}
+	}
+}
+
+// recorded lists the keys and ids of all records.
+func (w *world) recorded() (keys, ids []string) {
+	for u := range 7 {
+		for cursor := ""; ; {
+			var page api.UploadList
+			if _, ok := w.call(http.MethodGet, "/v1/uploads?limit=100&cursor="+cursor, fmt.Sprintf("user-%d", u), nil, &page); !ok {
+				return nil, nil
+			}
+			for _, r := range page.Items {
+				keys, ids = append(keys, r.Key), append(ids, r.ID)
+			}
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
+		}
+	}
+	slices.Sort(keys)
+	return keys, ids
+}
+
+// One in five callbacks is lost and one in twenty comes twice, the process is killed every few seconds, the
+// database is wiped once, and the receiver fails half the time. In the end every stored object is recorded
+// exactly once, no record lacks its object, and every event was delivered at least once.
+func TestNothingIsLost(t *testing.T) {
+	if testing.Short() {
+		*faultUploads = min(*faultUploads, 100)
+	}
+	w := newWorld(t)
+	done, next := make(chan struct{}), atomic.Int64{}
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for i := next.Add(1); i <= int64(*faultUploads); i = next.Add(1) {
+				w.upload(int(i), done)
+			}
+		})
+	}
+	finished := make(chan struct{})
+	go func() { clients.Wait(); close(finished) }()
+	wiped := false
+	for running := true; running; {
+		select {
+		case <-finished:
+			running = false
+		case <-time.After(*faultKill):
+			w.kill()
+			w.kills.Add(1)
+			if !wiped && next.Load() > int64(*faultUploads)/2 {
+				wiped = true
+				if err := os.RemoveAll(filepath.Join(w.dir, "data", "index")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.start()
+		}
+	}
+	close(done)
+	if !wiped { // a fast machine is done before the second half's kill
+		w.kill()
+		if err := os.RemoveAll(filepath.Join(w.dir, "data", "index")); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+	}
+	var want, got, ids []string
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%d objects, %d records, %d events", len(want), len(got), len(w.delivered))
+		}
+	})
+	await.True(t, "every object is recorded", func() bool {
+		var ok bool
+		want, ok = w.objects()
+		got, ids = w.recorded()
+		return ok && len(want) >= *faultUploads && slices.Equal(want, got)
+	})
+	// With a receiver that fails half the time, one event in a thousand fails ten times in a row.
+	deadline := time.Now().Add(5 * time.Minute)
+	for missing := len(ids); missing > 0; time.Sleep(100 * time.Millisecond) {
+		missing = 0
+		w.mu.Lock()
+		for _, id := range ids {
+			if w.delivered[id] == 0 {
+				missing++
+			}
+		}
+		w.mu.Unlock()
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d events were not delivered", missing, len(ids))
+		}
+	}
+	if len(slices.Compact(got)) != len(want) {
+		t.Errorf("%d records for %d objects", len(got), len(want))
+	}
+	// The faults really happened. Small runs are spared: luck may leave them without a duplicate.
+	w.count()
+	if share := float64(w.lost.Load()) / float64(len(want)); *faultUploads >= 300 && (share < 0.1 || share > 0.3 || w.callbacks["duplicate"] == 0 || w.kills.Load() == 0) {
+		t.Errorf("the faults did not happen as they should: %.0f%% of callbacks lost, %d duplicates, %d kills", 100*share, w.callbacks["duplicate"], w.kills.Load())
+	}
+	t.Logf("callbacks as the signer counted them until each kill: %v", w.callbacks)
+	t.Logf("%d uploads gave %d objects and as many records; %d callbacks lost, %d kills, %d delivery attempts for %d events", *faultUploads, len(want), w.lost.Load(), w.kills.Load(), w.attempts.Load(), len(w.delivered))
+}
