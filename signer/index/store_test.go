@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,8 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/uploadtenant/uploadtenant/signer/index"
 	"github.com/uploadtenant/uploadtenant/signer/index/pgtest"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 // server is the one PostgreSQL of this package's tests; each test has a database of its own in it.
@@ -46,7 +51,7 @@ func eachDatabase(t *testing.T, test func(t *testing.T, open opener)) {
 		dsn := dsnFile(t, database(t))
 		test(t, func(t *testing.T, clock func() time.Time) *index.Store {
 			t.Helper()
-			return opened(t)(index.OpenPostgres(t.Context(), index.PostgresOptions{DSNFile: dsn, Schema: testSchema, Clock: clock}))
+			return ready(t, opened(t)(index.OpenPostgres(t.Context(), index.PostgresOptions{DSNFile: dsn, Schema: testSchema, Clock: clock})))
 		})
 	})
 }
@@ -65,6 +70,18 @@ func opened(t *testing.T) func(*index.Store, error) *index.Store {
 		})
 		return s
 	}
+}
+
+// ready waits for the schema: OpenPostgres leaves a migration that takes long to the background.
+func ready(t *testing.T, s *index.Store) *index.Store {
+	t.Helper()
+	await.Nothing(t, func() string {
+		if err := s.Ping(t.Context()); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return s
 }
 
 // database returns the DSN of a new one.
@@ -132,6 +149,35 @@ func record(t *testing.T, s *index.Store, u index.Upload, event *index.Event, wa
 	return got
 }
 
+// busy tells that a machine was too slow for a transaction, so that nothing was written: time was up, or
+// another store had the file of SQLite for too long.
+func busy(err error) bool {
+	var failure *sqlite.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+// patiently asks again while the database is busy, as whoever wants an answer does.
+func patiently(t *testing.T, f func() error) {
+	t.Helper()
+	err := f()
+	for begin := time.Now(); busy(err) && time.Since(begin) < await.Patience; {
+		err = f()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// recordPatiently records an upload with its event, on a busy machine again and again.
+func recordPatiently(t *testing.T, s *index.Store, u index.Upload) (got index.Recorded, err error) {
+	for begin := time.Now(); ; {
+		got, err = s.Record(t.Context(), u, eventOf(u, "completed"))
+		if !busy(err) || time.Since(begin) > await.Patience {
+			return got, err
+		}
+	}
+}
+
 func claim(t *testing.T, s *index.Store, limit int) []index.Delivery {
 	t.Helper()
 	due, err := s.Claim(t.Context(), limit, time.Minute)
@@ -139,24 +185,4 @@ func claim(t *testing.T, s *index.Store, limit int) []index.Delivery {
 		t.Fatal(err)
 	}
 	return due
-}
-
-// eventually polls until f returns nil.
-func eventually(t *testing.T, f func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("gave up: %v", err)
-		case <-tick.C:
-		}
-	}
 }

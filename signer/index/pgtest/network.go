@@ -32,10 +32,6 @@ func (s *Server) Listen(ctx context.Context, address string) (*Remote, error) {
 	if s.address != "" {
 		return nil, errors.New("the server listens already")
 	}
-	port, err := freePort(ctx, address)
-	if err != nil {
-		return nil, err
-	}
 	ca, err := s.certificate(address)
 	if err != nil {
 		return nil, err
@@ -47,8 +43,7 @@ func (s *Server) Listen(ctx context.Context, address string) (*Remote, error) {
 	if err := s.Stop(); err != nil {
 		return nil, err
 	}
-	s.address, s.port = address, port
-	if err := s.Restart(); err != nil {
+	if err := s.listen(ctx, address); err != nil {
 		return nil, err
 	}
 	password := rand.Text()
@@ -57,11 +52,26 @@ func (s *Server) Listen(ctx context.Context, address string) (*Remote, error) {
 			return nil, err
 		}
 	}
-	return &Remote{URL: fmt.Sprintf("postgres://uploads:%s@%s/uploads?sslmode=verify-full", password, net.JoinHostPort(address, port)), CA: ca}, nil
+	return &Remote{URL: fmt.Sprintf("postgres://uploads:%s@%s/uploads?sslmode=verify-full", password, net.JoinHostPort(address, s.port)), CA: ca}, nil
 }
 
-// freePort asks the kernel for one. Another process could take it before the server does; the server then
-// fails to start, and says so.
+// listen starts the server on a free port. Another process may take the port before the server does, which
+// cannot be handed an open one; then another port is tried.
+func (s *Server) listen(ctx context.Context, address string) error {
+	for attempt := 1; ; attempt++ {
+		port, err := freePort(ctx, address)
+		if err != nil {
+			return err
+		}
+		s.address, s.port = address, port
+		err = s.Restart()
+		if err == nil || attempt == 10 || !strings.Contains(err.Error(), "could not bind") && !strings.Contains(err.Error(), "could not create any TCP/IP sockets") {
+			return err
+		}
+	}
+}
+
+// freePort asks the kernel for a port that nobody has now.
 func freePort(ctx context.Context, address string) (string, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
@@ -122,7 +132,8 @@ func (s *Server) networkArguments() []string {
 
 // DSN connects to a database as the superuser, through the Unix socket.
 func (s *Server) DSN(database string) string {
-	parts := []string{"host=" + s.dir, "user=postgres", "dbname=" + database, "sslmode=disable"}
+	// A server that is away refuses at once; one on a busy machine may take long.
+	parts := []string{"host=" + s.dir, "user=postgres", "dbname=" + database, "sslmode=disable", "connect_timeout=60"}
 	if s.port != "" {
 		parts = append(parts, "port="+s.port)
 	}
