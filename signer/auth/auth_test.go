@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 var encode = base64.RawURLEncoding.EncodeToString
@@ -126,6 +128,13 @@ func newIDP(t *testing.T) *idp {
 	return p
 }
 
+// patientJWKS is a key set that gives a busy machine time to fetch it.
+func patientJWKS(url string, clock func() time.Time) *JWKS {
+	j := NewJWKS(url, http.DefaultClient, clock)
+	j.timeout, j.staleWait = await.Patience, await.Patience
+	return j
+}
+
 func rsaJWK(kid string, key *rsa.PrivateKey) string {
 	return fmt.Sprintf(`{"kty":"RSA","kid":%q,"use":"sig","n":%q,"e":%q}`, kid, encode(key.N.Bytes()), encode(big.NewInt(int64(key.E)).Bytes()))
 }
@@ -143,7 +152,7 @@ func TestJWKSRotationAndOutage(t *testing.T) {
 	provider := newIDP(t)
 	var moved atomic.Int64
 	tick := func() time.Time { return now.Add(time.Duration(moved.Load())) }
-	j, err := NewJWT(JWTConfig{JWKS: NewJWKS(provider.URL, http.DefaultClient, tick), Clock: clock})
+	j, err := NewJWT(JWTConfig{JWKS: patientJWKS(provider.URL, tick), Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +185,7 @@ func TestES256(t *testing.T) {
 	point, _ := key.PublicKey.Bytes()
 	provider := newIDP(t)
 	provider.body.Store(fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256","kid":"e","alg":"ES256","x":%q,"y":%q}]}`, encode(point[1:33]), encode(point[33:])))
-	j, _ := NewJWT(JWTConfig{JWKS: NewJWKS(provider.URL, http.DefaultClient, clock), Clock: clock})
+	j, _ := NewJWT(JWTConfig{JWKS: patientJWKS(provider.URL, clock), Clock: clock})
 	signed := encode([]byte(`{"alg":"ES256","kid":"e"}`)) + "." + encode([]byte(claims("")))
 	digest := sha256.Sum256([]byte(signed))
 	r, s, _ := ecdsa.Sign(rand.Reader, key, digest[:])
@@ -290,7 +299,7 @@ func TestKeysInsideATokenAreIgnored(t *testing.T) {
 	two, _ := rsa.GenerateKey(rand.Reader, 2048)
 	mine.body.Store(`{"keys":[` + rsaJWK("one", one) + `]}`)
 	evil.body.Store(`{"keys":[` + rsaJWK("one", two) + `]}`)
-	j, _ := NewJWT(JWTConfig{JWKS: NewJWKS(mine.URL, http.DefaultClient, clock), Clock: clock})
+	j, _ := NewJWT(JWTConfig{JWKS: patientJWKS(mine.URL, clock), Clock: clock})
 	for name, header := range map[string]string{"jku": `{"alg":"RS256","kid":"one","jku":"` + evil.URL + `"}`, "jwk": `{"alg":"RS256","kid":"one","jwk":` + rsaJWK("one", two) + `}`, "no id": `{"alg":"RS256"}`} {
 		signed := encode([]byte(header)) + "." + encode([]byte(claims("")))
 		digest := sha256.Sum256([]byte(signed))
@@ -307,7 +316,7 @@ func TestAWithdrawnKeyEndsAlsoWhenNobodyAsked(t *testing.T) {
 	provider := newIDP(t)
 	provider.body.Store(`{"keys":[` + rsaJWK("one", one) + `]}`)
 	at := now
-	j, _ := NewJWT(JWTConfig{JWKS: NewJWKS(provider.URL, http.DefaultClient, func() time.Time { return at }), Clock: clock})
+	j, _ := NewJWT(JWTConfig{JWKS: patientJWKS(provider.URL, func() time.Time { return at }), Clock: clock})
 	if _, err := j.Authenticate(t.Context(), rs256("one", one, claims(""))); err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +336,7 @@ func TestBrokenKeySetsLeaveTheKnownKeys(t *testing.T) {
 			provider := newIDP(t)
 			provider.body.Store(`{"keys":[` + rsaJWK("one", one) + `]}`)
 			at := now
-			j, _ := NewJWT(JWTConfig{JWKS: NewJWKS(provider.URL, http.DefaultClient, func() time.Time { return at }), Clock: clock})
+			j, _ := NewJWT(JWTConfig{JWKS: patientJWKS(provider.URL, func() time.Time { return at }), Clock: clock})
 			if _, err := j.Authenticate(t.Context(), rs256("one", one, claims(""))); err != nil {
 				t.Fatal(err)
 			}
@@ -357,9 +366,11 @@ func TestAHangingProviderHoldsNobodyUp(t *testing.T) {
 	defer provider.Close()
 	defer close(hang)
 	var moved atomic.Int64
-	j, _ := NewJWT(JWTConfig{JWKS: NewJWKS(provider.URL, http.DefaultClient, func() time.Time { return now.Add(time.Duration(moved.Load())) }), Clock: clock})
+	keys := patientJWKS(provider.URL, func() time.Time { return now.Add(time.Duration(moved.Load())) })
+	keys.timeout, keys.staleWait = time.Hour, time.Millisecond // whoever waits for the provider is found out
+	j, _ := NewJWT(JWTConfig{JWKS: keys, Clock: clock})
 	for range 3 { // the second finds the set old and has it fetched in the background
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
 		if _, err := j.Authenticate(ctx, rs256("one", one, claims(""))); err != nil {
 			t.Error(err)
 		}
@@ -367,7 +378,9 @@ func TestAHangingProviderHoldsNobodyUp(t *testing.T) {
 		moved.Add(int64(jwksTTL + time.Second))
 	}
 	moved.Add(int64(24 * time.Hour)) // so old a set is waited for, but not for long
-	if _, err := j.Authenticate(t.Context(), rs256("one", one, claims(""))); err != nil {
+	patient, leave := context.WithTimeout(t.Context(), await.Patience)
+	defer leave()
+	if _, err := j.Authenticate(patient, rs256("one", one, claims(""))); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

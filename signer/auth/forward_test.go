@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/uploadtenant/uploadtenant/test/await"
@@ -35,7 +36,7 @@ func newApplication(t *testing.T, answer http.HandlerFunc) *application {
 
 func forward(t *testing.T, a *application, change ...func(*ForwardConfig)) *Forward {
 	t.Helper()
-	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: await.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	cfg := ForwardConfig{URL: a.URL + "/whoami?key=secretquery", Tenant: "family/album", Cache: 30 * time.Second, Client: client, Clock: clock}
 	for _, c := range change {
 		c(&cfg)
@@ -169,37 +170,50 @@ func TestForwardIsRememberedForAsLongAsAllowed(t *testing.T) {
 	}
 }
 
+// roundTrip is a transport without a network, so that a test of synctest can wait for those who wait for it.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func TestCallersWithOneTokenShareOneQuestion(t *testing.T) {
-	release := make(chan struct{})
-	a := newApplication(t, func(w http.ResponseWriter, _ *http.Request) {
-		<-release
-		w.Header().Set("X-User-Id", "alice")
-	})
-	f := forward(t, a)
-	impatient, leave := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() {
-		_, err := f.Authenticate(impatient, "token")
-		first <- err
-	}()
-	await.True(t, "the application is asked", func() bool { return a.asked.Load() > 0 })
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if user, err := f.Authenticate(t.Context(), "token"); err != nil || user != "alice" {
-				t.Errorf("user %q, error %v", user, err)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var asked atomic.Int32
+		application := roundTrip(func(r *http.Request) (*http.Response, error) {
+			asked.Add(1)
+			<-release
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"X-User-Id": {"alice"}}, Body: http.NoBody, Request: r}, nil
 		})
-	}
-	leave() // the one who asked goes away; the others still get the answer
-	if err := <-first; !errors.Is(err, context.Canceled) || Outcome(err) != Unavailable {
-		t.Errorf("the caller who left: %v", err)
-	}
-	close(release)
-	wg.Wait()
-	if n := a.asked.Load(); n > 2 { // a late caller may have come after the answer
-		t.Errorf("asked %d times", n)
-	}
+		f, err := NewForward(ForwardConfig{URL: "http://application/whoami", Client: &http.Client{Transport: application}, Clock: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		impatient, leave := context.WithCancel(t.Context())
+		first := make(chan error, 1)
+		go func() {
+			_, err := f.Authenticate(impatient, "token")
+			first <- err
+		}()
+		var wg sync.WaitGroup
+		synctest.Wait() // the application is asked
+		for range 20 {
+			wg.Go(func() {
+				if user, err := f.Authenticate(t.Context(), "token"); err != nil || user != "alice" {
+					t.Errorf("user %q, error %v", user, err)
+				}
+			})
+		}
+		leave() // the one who asked goes away; the others still get the answer
+		if err := <-first; !errors.Is(err, context.Canceled) || Outcome(err) != Unavailable {
+			t.Errorf("the caller who left: %v", err)
+		}
+		synctest.Wait() // all wait for the answer
+		close(release)
+		wg.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+	})
 }
 
 func TestASlowApplicationIsNotBuried(t *testing.T) {

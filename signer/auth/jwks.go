@@ -34,6 +34,8 @@ type JWKS struct {
 	url    string
 	client *http.Client
 	clock  func() time.Time
+	// timeout of a fetch is jwksTimeout, and staleWait jwksStaleWait; tests on busy machines have more time.
+	timeout, staleWait time.Duration
 
 	mu       sync.Mutex
 	keys     []webKey
@@ -52,7 +54,7 @@ func NewJWKS(url string, client *http.Client, clock func() time.Time) *JWKS {
 	if clock == nil {
 		clock = time.Now
 	}
-	return &JWKS{url: url, client: client, clock: clock}
+	return &JWKS{url: url, client: client, clock: clock, timeout: jwksTimeout, staleWait: jwksStaleWait}
 }
 
 // Keys returns the keys that may have signed a token with this key id and algorithm. Without an id, all
@@ -93,14 +95,14 @@ func (j *JWKS) look(kid, alg string) (found []crypto.PublicKey, empty bool, wait
 		if j.inFlight != nil || sinceTry > jwksMissPause || empty && sinceTry > time.Second {
 			wait = j.refreshLocked(now)
 		}
-		return found, empty, wait, 2 * jwksTimeout // the fetch has its own timeout
+		return found, empty, wait, 2 * j.timeout // the fetch has its own timeout
 	}
 	if age > jwksTTL && (j.inFlight != nil || sinceTry > jwksMissPause) {
 		if fetch := j.refreshLocked(now); age > 2*jwksTTL {
 			wait = fetch
 		}
 	}
-	return found, empty, wait, jwksStaleWait
+	return found, empty, wait, j.staleWait
 }
 
 func (j *JWKS) match(kid, alg string) []crypto.PublicKey {
@@ -135,7 +137,7 @@ func (j *JWKS) refreshLocked(now time.Time) chan struct{} {
 }
 
 func (j *JWKS) fetch() ([]webKey, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), jwksTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), j.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url, nil)
 	if err != nil {

@@ -3,11 +3,13 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/uploadtenant/uploadtenant/test/await"
@@ -23,7 +25,7 @@ func fakeWeChat(t *testing.T, answer http.HandlerFunc, change ...func(*WeChatCon
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: await.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	cfg := WeChatConfig{Endpoint: server.URL, AppID: "wx1", Secret: func() (string, error) { return appSecret, nil }, Client: client}
 	for _, c := range change {
 		c(&cfg)
@@ -118,43 +120,52 @@ func TestCodesThatCannotBeOneAreNotAsked(t *testing.T) {
 }
 
 func TestLoginsInFlightAreBounded(t *testing.T) {
-	var running, most atomic.Int32
-	release := make(chan struct{})
-	w := fakeWeChat(t, func(w http.ResponseWriter, _ *http.Request) {
-		most.Store(max(most.Load(), running.Add(1)))
-		<-release
-		running.Add(-1)
-		w.Write([]byte(`{"openid":"oAlice"}`))
-	})
-	logins := func(ctx context.Context) <-chan error {
-		results := make(chan error, weChatSlots)
+	synctest.Test(t, func(t *testing.T) {
+		var running, most atomic.Int32
+		release := make(chan struct{})
+		server := roundTrip(func(r *http.Request) (*http.Response, error) {
+			most.Store(max(most.Load(), running.Add(1)))
+			<-release
+			running.Add(-1)
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"openid":"oAlice"}`)), Request: r}, nil
+		})
+		w, err := NewWeChat(WeChatConfig{AppID: "wx1", Secret: func() (string, error) { return appSecret, nil }, Client: &http.Client{Transport: server}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logins := func(ctx context.Context) <-chan error {
+			results := make(chan error, weChatSlots)
+			for range weChatSlots {
+				go func() {
+					_, err := w.Login(ctx, loginCode)
+					results <- err
+				}()
+			}
+			return results
+		}
+		asking := logins(t.Context())
+		synctest.Wait()
+		if n := running.Load(); n != weChatSlots {
+			t.Errorf("%d logins at once, want %d", n, weChatSlots)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		waiting := logins(ctx)
 		for range weChatSlots {
-			go func() {
-				_, err := w.Login(ctx, loginCode)
-				results <- err
-			}()
+			if err := <-waiting; !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%v, want ErrUnavailable", err)
+			}
 		}
-		return results
-	}
-	asking := logins(t.Context())
-	await.True(t, "every slot has a login", func() bool { return running.Load() >= weChatSlots })
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	waiting := logins(ctx)
-	for range weChatSlots {
-		if err := <-waiting; !errors.Is(err, ErrUnavailable) {
-			t.Errorf("%v, want ErrUnavailable", err)
+		close(release)
+		for range weChatSlots {
+			if err := <-asking; err != nil {
+				t.Error(err)
+			}
 		}
-	}
-	close(release)
-	for range weChatSlots {
-		if err := <-asking; err != nil {
-			t.Error(err)
+		if most.Load() > weChatSlots {
+			t.Errorf("%d logins at once", most.Load())
 		}
-	}
-	if most.Load() > weChatSlots {
-		t.Errorf("%d logins at once", most.Load())
-	}
+	})
 }
 
 func FuzzWeChatAnswer(f *testing.F) {

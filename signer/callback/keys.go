@@ -35,6 +35,7 @@ type Keys struct {
 	clients map[guard.Level]*http.Client
 	clock   func() time.Time
 	slots   chan struct{}
+	timeout time.Duration // keyTimeout; tests on busy machines have more time
 
 	mu        sync.Mutex
 	known     map[string]knownKey
@@ -63,7 +64,7 @@ func NewKeys(allow AllowList, client *http.Client, clock func() time.Time) *Keys
 	if clock == nil {
 		clock = time.Now
 	}
-	k := &Keys{allow: allow, clock: clock, slots: make(chan struct{}, maxFetches),
+	k := &Keys{allow: allow, clock: clock, slots: make(chan struct{}, maxFetches), timeout: keyTimeout,
 		known: map[string]knownKey{}, negatives: map[string]negative{}, fetching: map[string]*fetch{}}
 	if client != nil {
 		noRedirect := *client
@@ -131,7 +132,7 @@ func fallback(known knownKey, isKnown bool, now time.Time, err error) (*PublicKe
 
 // fetch runs apart from the request that started it, because others wait for it too.
 func (k *Keys) fetch(f *fetch, canonical string, level guard.Level) {
-	ctx, cancel := context.WithTimeout(context.Background(), keyTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.timeout)
 	defer cancel()
 	select {
 	case k.slots <- struct{}{}:

@@ -17,6 +17,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/uploadtenant/uploadtenant/signer/guard"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 // officialKey is the key that OSS publishes at http://gosspublic.alicdn.com/callback_pub_key_v1.pem: 512 bits.
@@ -174,6 +177,16 @@ type clock struct{ now atomic.Int64 }
 func (c *clock) Now() time.Time          { return time.Unix(c.now.Load(), 0) }
 func (c *clock) Advance(d time.Duration) { c.now.Add(int64(d / time.Second)) }
 
+// patientKeys gives a busy machine time to fetch a key.
+func patientKeys(allow AllowList, clock func() time.Time) *Keys {
+	k := NewKeys(allow, nil, clock)
+	k.timeout = await.Patience
+	for level := range k.clients {
+		k.clients[level] = guard.Client(level, await.Patience)
+	}
+	return k
+}
+
 func TestKeysAreCachedAlsoWhenTheyFail(t *testing.T) {
 	var calls atomic.Int32
 	var answer atomic.Value
@@ -196,7 +209,7 @@ func TestKeysAreCachedAlsoWhenTheyFail(t *testing.T) {
 	}
 	now := &clock{}
 	now.now.Store(1_000_000)
-	keys := NewKeys(allow, nil, now.Now)
+	keys := patientKeys(allow, now.Now)
 	get := func(path string) error { _, err := keys.Get(context.Background(), server.URL+path); return err }
 	steps := []struct {
 		name      string
@@ -233,7 +246,7 @@ func TestForgersCannotPoisonTheKeyCache(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, officialKey) }))
 	defer server.Close()
 	allow, _ := ParseAllowList([]string{server.URL + "/"})
-	keys := NewKeys(allow, nil, nil)
+	keys := patientKeys(allow, time.Now)
 	for i := range maxKeys + maxNegatives + 10 {
 		if _, err := keys.Get(context.Background(), fmt.Sprintf("%s/%d.pem", server.URL, i)); err != nil {
 			t.Fatal(err)

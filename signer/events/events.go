@@ -109,7 +109,8 @@ type Options struct {
 // Deliverer sends events.
 type Deliverer struct {
 	Options
-	wake chan struct{}
+	wake    chan struct{}
+	timeout time.Duration // of one request
 }
 
 // New returns a deliverer; Run starts it.
@@ -123,7 +124,7 @@ func New(opts Options) *Deliverer {
 	if opts.Observe == nil {
 		opts.Observe = func(string, time.Duration) {}
 	}
-	return &Deliverer{Options: opts, wake: make(chan struct{}, 1)}
+	return &Deliverer{Options: opts, wake: make(chan struct{}, 1), timeout: requestTimeout}
 }
 
 // Wake tells that an event was written. It never blocks.
@@ -188,7 +189,7 @@ func (d *Deliverer) claim(ctx context.Context) []index.Delivery {
 
 // handle makes one attempt and settles it, even when ctx ends meanwhile.
 func (d *Deliverer) handle(ctx context.Context, event index.Delivery) {
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout+5*time.Second)
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout+5*time.Second)
 	defer cancel()
 	if ctx.Err() != nil {
 		// Claimed but not begun: give it back for the next start.
@@ -245,7 +246,7 @@ func (d *Deliverer) traced(span *trace.Span, event index.Delivery, err error, at
 
 // send makes one request. traceparent, when it is not empty, joins the receiver's trace with the upload's.
 func (d *Deliverer) send(ctx context.Context, event index.Delivery, traceparent string) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(event.Payload))
 	if err != nil {

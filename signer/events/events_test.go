@@ -16,6 +16,7 @@ import (
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/uploadtenant/uploadtenant/signer/index"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 func testSecret(fill string) string {
@@ -125,20 +126,22 @@ func TestAnEventIsRetriedAndThenBuried(t *testing.T) {
 // A receiver that hangs on one event gets the others meanwhile, also those that come later.
 func TestASlowDeliveryHoldsUpNoOther(t *testing.T) {
 	store := openStore(t, time.Now)
-	hang := make(chan struct{})
-	began := make(chan struct{})
+	hang, began := make(chan struct{}), make(chan struct{})
+	release, begin := sync.OnceFunc(func() { close(hang) }), sync.OnceFunc(func() { close(began) })
 	var others atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Webhook-Id") == "slow" {
-			close(began)
+			begin()
 			<-hang
 			return
 		}
 		others.Add(1)
 	}))
 	defer server.Close()
+	defer release()
 	secrets, _ := ParseSecrets(testSecret("a"))
 	d := New(Options{Outbox: store, URL: server.URL, Secrets: secrets, Client: noRedirect()})
+	d.timeout = time.Hour // it hangs until the others have come
 	record := func(id string) {
 		t.Helper()
 		if _, err := store.Record(t.Context(), index.Upload{ID: id, Key: "k" + id}, &index.Event{ID: id, UploadID: id, Payload: []byte(`{}`)}); err != nil {
@@ -155,13 +158,11 @@ func TestASlowDeliveryHoldsUpNoOther(t *testing.T) {
 	for i := range count {
 		record("u" + strconv.Itoa(i))
 	}
-	for deadline := time.Now().Add(requestTimeout - time.Second); others.Load() < count && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	await.True(t, "the others come while one hangs", func() bool { return others.Load() >= count })
 	if got := others.Load(); got != count {
 		t.Errorf("%d of %d events came while one hung", got, count)
 	}
-	close(hang)
+	release()
 	cancel()
 	<-done
 	if b, err := store.Backlog(context.Background()); err != nil || b.Pending != 0 {

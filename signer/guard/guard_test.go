@@ -6,7 +6,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"testing"
-	"time"
+
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 func TestLevels(t *testing.T) {
@@ -28,12 +29,12 @@ func TestLevels(t *testing.T) {
 func TestTheClientChecksWhatANameResolvesTo(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
 	defer server.Close()
-	if _, err := Client(Public, time.Second).Get(server.URL); err == nil {
+	if _, err := Client(Public, await.Patience).Get(server.URL); err == nil {
 		t.Fatal("a loopback address was reached")
 	} else if refused := new(Error); !errors.As(err, &refused) {
 		t.Fatalf("got %v", err)
 	}
-	resp, err := Client(Any, time.Second).Get(server.URL)
+	resp, err := Client(Any, await.Patience).Get(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
