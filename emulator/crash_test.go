@@ -63,6 +63,7 @@ func spawn(t *testing.T, dir string) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // an error when the test has killed it
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "http") {
 		t.Fatalf("emulator did not start: %q, %v", line, err)
@@ -81,6 +82,7 @@ func (p *process) kill(t *testing.T) {
 
 func (p *process) client() *sdk.Client {
 	return sdk.NewClient(sdk.LoadDefaultConfig().WithRegion("cn-hangzhou").WithEndpoint(p.url).WithRetryMaxAttempts(1).
+		WithConnectTimeout(await.Patience).WithReadWriteTimeout(await.Patience). // a disk may be slow to sync
 		WithCredentialsProvider(credentials.NewStaticCredentialsProvider(emulator.DefaultAccessKeyID, emulator.DefaultAccessKeySecret)))
 }
 
@@ -94,7 +96,7 @@ func TestAcknowledgedObjectsSurviveKills(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var stored int
-		enough := make(chan struct{})
+		enough, ended := make(chan struct{}), make(chan error, 3)
 		for w := range 3 {
 			wg.Add(1)
 			go func() {
@@ -103,7 +105,8 @@ func TestAcknowledgedObjectsSurviveKills(t *testing.T) {
 					key := fmt.Sprintf("r%d/w%d/n%d", round, w, n)
 					text := strings.Repeat(key+" ", 1+n*n*37%20_000) // some in one write, some in many
 					if _, err := c.PutObject(ctx, &sdk.PutObjectRequest{Bucket: sdk.Ptr("bucket"), Key: &key, Body: strings.NewReader(text)}); err != nil {
-						return // killed
+						ended <- err // killed
+						return
 					}
 					mu.Lock()
 					acknowledged[key] = text
@@ -114,7 +117,11 @@ func TestAcknowledgedObjectsSurviveKills(t *testing.T) {
 				}
 			}()
 		}
-		<-enough
+		select {
+		case <-enough:
+		case err := <-ended:
+			t.Fatalf("round %d: an upload failed before the kill: %v", round, err)
+		}
 		p.kill(t) // while the workers write
 		cancel()
 		wg.Wait()

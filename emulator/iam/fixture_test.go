@@ -16,6 +16,7 @@ import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/sts"
 
 	"github.com/uploadtenant/uploadtenant/emulator/iam"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 const (
@@ -68,7 +69,9 @@ func start(t *testing.T, change ...func(*iam.Options)) *fixture {
 
 func (f *fixture) clients(key, secret, token string) (*ram.Client, *sts.Client, *ims.Client) {
 	f.t.Helper()
-	config := func() *sdk.Config { return sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false) }
+	config := func() *sdk.Config {
+		return sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false).WithTimeout(await.Patience)
+	}
 	cred := credentials.NewStsTokenCredential(key, secret, token)
 	r, err := ram.NewClientWithOptions("cn-hangzhou", config(), cred)
 	if err != nil {

@@ -3,6 +3,7 @@ package oss_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ import (
 
 // rawPolicy is a form whose policy text is given, signed as it is.
 func rawPolicy(i *emulatortest.Instance, policy string) *form {
-	f := v4Form(adminKey(i), time.Now(), bucket, "k", []byte("hello"))
-	f.sign(adminKey(i), time.Now().UTC().Format("20060102"), policy)
+	now := time.Now()
+	f := v4Form(adminKey(i), now, bucket, "k", []byte("hello"))
+	f.sign(adminKey(i), now.UTC().Format("20060102"), policy)
 	return f
 }
 
@@ -202,7 +204,8 @@ func TestECsOfOtherRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return get(t, strings.Replace(p.URL, "x-oss-expires=3600", "x-oss-expires=604801", 1))
+			// The SDK counts whole seconds from when it signs, which may be one fewer.
+			return get(t, regexp.MustCompile(`x-oss-expires=\d+`).ReplaceAllString(p.URL, "x-oss-expires=604801"))
 		},
 		"0007-00000027": func(t *testing.T) answer {
 			t.Helper()
