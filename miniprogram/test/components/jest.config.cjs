@@ -1,1 +1,1 @@
-module.exports = { testEnvironment: 'jsdom', rootDir: __dirname, testMatch: ['**/*.test.cjs'] }
+module.exports = { testEnvironment: 'jsdom', rootDir: __dirname, testMatch: ['**/*.test.cjs'], testTimeout: 60000 }

@@ -141,7 +141,8 @@ export async function startFakeCloud(knobs = {}) {
   }
 
   const cors = k.origin ? { 'access-control-allow-origin': k.origin, 'access-control-allow-methods': '*', 'access-control-allow-headers': '*, authorization' } : {}
-  const server = http.createServer((req, res) => {
+  // By default Node closes a connection after 5 idle seconds, maybe just as the next request is sent on it.
+  const server = http.createServer({ keepAliveTimeout: 600000 }, (req, res) => {
     if (req.method === 'OPTIONS') return res.writeHead(204, cors).end()
     const chunks = []
     req.on('data', c => chunks.push(c))

@@ -44,6 +44,22 @@ test('a part that fails is sent again with a new link, the others are not', asyn
   assert.deepEqual(cloud.objects.get(r.key).data, file.bytes)
 })
 
+test('a part that fails takes no link away from its neighbours', async t => {
+  let failures = 0
+  let retries
+  const retried = new Promise(resolve => (retries = resolve))
+  const { cloud, wx, make } = await setUp(t, { partError: n => (n === 1 && !failures++ ? [503, 'ServiceUnavailable', ''] : undefined) }, {
+    onEvent: e => e.type === 'retry' && retries(),
+  })
+  // The second part is still being read when the first has failed.
+  const { readFile, ...others } = wx.getFileSystemManager()
+  wx.getFileSystemManager = () => ({ ...others, readFile: o => (o.position === 1 << 18 ? retried.then(() => readFile(o)) : readFile(o)) })
+  const [file] = tempFiles(t, 1, 4 << 18, 'mp4')
+  const [r] = await make().upload(pick([file])).done
+  assert.equal(r.status, 'uploaded', JSON.stringify(r))
+  assert.deepEqual(puts(cloud).sort(), [1, 1, 2, 3, 4])
+})
+
 test('after a restart only the missing parts are sent', async t => {
   const { cloud, make } = await setUp(t, { partError: n => (n > 3 ? [503, 'ServiceUnavailable', ''] : undefined) }, { concurrency: 1 })
   const [file] = tempFiles(t, 1, 6 << 18, 'mp4')

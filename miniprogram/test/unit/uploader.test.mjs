@@ -157,9 +157,14 @@ test('other refusals of OSS are tried with one new grant and are then final', as
 })
 
 test('grants that run out while files wait are renewed before they are used', async t => {
-  const { cloud, uploader } = await setUp(t, { ttl: 0.25, slow: () => new Promise(r => setTimeout(r, 60)) }, { concurrency: 1 })
+  // Only uploads take time here, two seconds each, however fast this machine is.
+  const { now } = Date
+  t.after(() => (Date.now = now))
+  let ms = now()
+  Date.now = () => ms
+  const { cloud, uploader } = await setUp(t, { ttl: 6, slow: () => { ms += 2000 } }, { concurrency: 1 })
   const results = await uploader.upload(pick(tempFiles(t, 8))).done
-  assert.ok(results.every(r => r.status === 'uploaded'))
+  assert.ok(results.every(r => r.status === 'uploaded' && r.attempts === 1), JSON.stringify(results))
   assert.ok(cloud.calls('/v1/uploads').length > 1)
   assert.equal(cloud.objects.size, 8)
 })
@@ -250,7 +255,7 @@ test('a token that dies in the middle of a batch is renewed for all who hold it 
   const { uploader, cloud } = await setUp(t, { callback: false, tokens: b => b === valid }, {
     concurrency: 6, getToken: refresh => (refresh ? (valid = 't' + ++issued) : valid),
   })
-  const batch = uploader.upload(pick(tempFiles(t, 24)), { onFile: i => { if (i === 10) valid = 't' + issued + 'x' } })
+  const batch = uploader.upload(pick(tempFiles(t, 24)), { onFile: (i, s) => { if (i === 10 && s.status === 'uploading') valid = 't' + issued + 'x' } })
   const results = await batch.done
   assert.ok(results.every(r => r.status === 'uploaded' && r.confirmed), JSON.stringify(results.find(r => r.status !== 'uploaded')))
   assert.equal(cloud.records.size, 24)
@@ -323,12 +328,18 @@ test('pause stops transfers, resume sends every file once', async t => {
   const { uploader, cloud, wx } = await setUp(t, { slow: () => new Promise(r => setTimeout(r, 30)) })
   const files = tempFiles(t, 8)
   let ended = 0
-  const batch = uploader.upload(pick(files), { onFile: (i, s) => { if (s.status === 'uploaded' && ++ended === 3) batch.pause() } })
-  await new Promise(r => setTimeout(r, 250))
+  let batch
+  const begun = await new Promise(resolve => {
+    batch = uploader.upload(pick(files), { onFile: (i, s) => {
+      if (s.status === 'uploaded' && ++ended === 3) {
+        batch.pause()
+        resolve(wx.stats.uploads)
+      }
+    } })
+  })
+  await new Promise(r => setTimeout(r, 100))
   assert.equal(ended, 3)
-  const before = wx.stats.uploads
-  await new Promise(r => setTimeout(r, 60))
-  assert.equal(wx.stats.uploads, before, 'nothing starts while paused')
+  assert.equal(wx.stats.uploads, begun, 'nothing starts while paused')
   batch.resume()
   const results = await batch.done
   assert.ok(results.every(r => r.status === 'uploaded'))
@@ -375,10 +386,13 @@ test('retryFailed uploads what failed and keeps the order', async t => {
 })
 
 test('without a network the queue waits and costs no attempt', async t => {
-  const { uploader, wx, events } = await setUp(t, { slow: () => new Promise(r => setTimeout(r, 20)) }, { retry: { attempts: 2, baseMs: 1 } })
+  let noticed
+  const offline = new Promise(resolve => (noticed = resolve))
+  const { uploader, wx } = await setUp(t, { slow: () => new Promise(r => setTimeout(r, 20)) }, {
+    retry: { attempts: 2, baseMs: 1 }, onEvent: e => e.type === 'offline' && noticed(),
+  })
   const batch = uploader.upload(pick(tempFiles(t, 6)), { onFile: (i, s) => i === 2 && s.status === 'uploaded' && wx.setOnline(false) })
-  await new Promise(r => setTimeout(r, 200))
-  assert.ok(events.some(e => e.type === 'offline'))
+  await offline
   wx.setOnline(true)
   const results = await batch.done
   assert.deepEqual(results.map(r => r.status), Array(6).fill('uploaded'))

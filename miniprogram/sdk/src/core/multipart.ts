@@ -48,7 +48,7 @@ class Parts {
   /** Sends what is missing with one worker of its own and those that spare lends. */
   async send_(spare: (work: () => Promise<void>) => Promise<void>[]): Promise<void> {
     for (let n = 1; this.size_(n) > 0; n++) this.todo_.push(n)
-    const arrived = await this.ask_()
+    const arrived = (await this.ask_()).uploaded!
     this.todo_ = this.todo_.filter(n => arrived.indexOf(n) < 0)
     arrived.forEach(n => (this.moved_[n] = this.size_(n)))
     this.count_()
@@ -70,8 +70,9 @@ class Parts {
 
   private async put_(n: number): Promise<void> {
     const { job_, platform_, signer_, moved_ } = this
-    const find = () => this.links_!.filter(link => link.partNumber == n)[0]
-    if (!find()) await this.ask_(n)
+    const mine = (links: Links['parts']) => links!.filter(link => link.partNumber == n)[0]
+    // Looked up once: a neighbour that fails in the meantime takes all links away.
+    const { url } = mine(this.links_) || mine((await this.ask_(n)).parts)
     const size = this.size_(n)
     const body = await platform_.read_(job_.file_.path, (n - 1) * this.state_.partSize, size)
     const moved = (bytes: number) => {
@@ -79,7 +80,7 @@ class Parts {
       this.count_()
     }
     const reply = await job_.scope_.run_(onStop => platform_.send_({
-      method: 'PUT', url: find().url, headers_: { 'content-type': TYPE }, body_: body, patience_: signer_.patience_(size), onStop_: onStop, onSent_: moved,
+      method: 'PUT', url, headers_: { 'content-type': TYPE }, body_: body, patience_: signer_.patience_(size), onStop_: onStop, onSent_: moved,
     }))
     if (reply.status > 299) {
       moved(0)
@@ -92,12 +93,12 @@ class Parts {
     moved(size)
   }
 
-  /** Gets links for a part and those after it; gives the parts that OSS has. */
-  private async ask_(n?: number): Promise<number[]> {
+  /** Gets links for a part and those after it, and which parts OSS has. */
+  private async ask_(n?: number): Promise<Links> {
     const partNumbers = (n ? [n] : []).concat(this.todo_.slice(0, AHEAD))
     const answer = await this.signer_.call_<Links>(this.job_.scope_, 'POST', '/v1/multipart/' + this.state_.id + '/parts', { partNumbers, contentType: TYPE })
     this.links_ = this.links_!.concat(answer.parts!)
-    return answer.uploaded!
+    return answer
   }
 
   private size_(n: number): number {
