@@ -10,11 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 	"github.com/uploadtenant/uploadtenant/cloud"
 	"github.com/uploadtenant/uploadtenant/cloud/cloudtest"
+	"github.com/uploadtenant/uploadtenant/controllers/signerobjects"
 	"github.com/uploadtenant/uploadtenant/policy"
 )
 
@@ -221,6 +223,41 @@ func TestFailuresAreToldAndHeal(t *testing.T) {
 			},
 			wantCondition: signerReady, wantReason: v1alpha1.ReasonTicketKeysInvalid, wantStalled: true,
 			wantStillTrue: []string{bucketReady, accessReady},
+		},
+		"a ServiceAccount of somebody else": {
+			cause: func(w *world, _ *v1alpha1.UploadTenant) {
+				w.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "album-signer"}})
+			},
+			cure: func(w *world, _ *v1alpha1.UploadTenant) {
+				theirs := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "album-signer"}}
+				if w.get(theirs); len(theirs.OwnerReferences) > 0 || len(theirs.Labels) > 0 {
+					w.Errorf("the tenant took it: %+v", theirs.ObjectMeta)
+				}
+				w.remove(theirs)
+			},
+			wantCondition: signerReady, wantReason: v1alpha1.ReasonConflict, wantStalled: true,
+			wantMessage: "ServiceAccount album-signer", wantStillTrue: []string{bucketReady, accessReady},
+		},
+		"a Service that another controller labelled like ours": {
+			cause: func(w *world, _ *v1alpha1.UploadTenant) {
+				w.create(&corev1.Service{
+					ObjectMeta: metav1.ObjectMeta{
+						Namespace: w.namespace, Name: "album-signer",
+						Labels:          map[string]string{signerobjects.LabelManagedBy: signerobjects.ManagedBy, signerobjects.LabelInstance: "album"},
+						OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n", UID: "u", Controller: ptr.To(true)}},
+					},
+					Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
+				})
+			},
+			cure: func(w *world, _ *v1alpha1.UploadTenant) {
+				theirs := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "album-signer"}}
+				if w.get(theirs); len(theirs.OwnerReferences) != 1 || theirs.Spec.Ports[0].Port != 1 {
+					w.Errorf("the tenant took it: %+v", theirs)
+				}
+				w.remove(theirs)
+			},
+			wantCondition: signerReady, wantReason: v1alpha1.ReasonConflict, wantStalled: true,
+			wantMessage: "Service album-signer", wantStillTrue: []string{bucketReady, accessReady},
 		},
 	}
 	for name, tc := range tests {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 	"github.com/uploadtenant/uploadtenant/cloud"
+	"github.com/uploadtenant/uploadtenant/cloud/cloudtest"
 	"github.com/uploadtenant/uploadtenant/controllers/signerobjects"
 	"github.com/uploadtenant/uploadtenant/policy"
 	"github.com/uploadtenant/uploadtenant/signer/sts"
@@ -338,6 +339,28 @@ func TestBrokeredSession(t *testing.T) {
 	w.remove(tenant)
 	w.gone(tenant)
 	w.gone(secret)
+}
+
+// TestBrokeredSessionWaitsForItsRole: what keeps the role from being made is told once, where it belongs.
+func TestBrokeredSessionWaitsForItsRole(t *testing.T) {
+	w := newWorld(t)
+	w.account.Spec.OIDC = nil
+	w.create(w.account)
+	w.cloud.Hook(func(c cloudtest.Call) error {
+		if c.Operation == "ram:CreateRole" {
+			return &cloud.Error{Class: cloud.Denied, Operation: c.Operation, Resource: c.Resource, Code: "NoPermission"}
+		}
+		return nil
+	}, nil)
+	tenant := w.tenant("album")
+	w.create(tenant)
+	w.awaitCondition(tenant, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPermissionDenied)
+	waits := w.awaitCondition(tenant, v1alpha1.ConditionSignerReady, metav1.ConditionFalse, v1alpha1.ReasonProgressing)
+	if !strings.Contains(waits.Message, v1alpha1.ConditionAccessReady) {
+		t.Errorf("message = %q, want it to point at AccessReady", waits.Message)
+	}
+	w.cloud.Hook(nil, nil)
+	w.awaitReady(tenant)
 }
 
 // TestBrokeredSessionIsRenewedInTime lets STS give short sessions. The next one must be there while the one

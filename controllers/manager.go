@@ -219,7 +219,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		Opener:    opener,
 	}
 	err = (&cloudaccount.Reconciler{
-		Client: mgr.GetClient(), Accounts: resolver, Recorder: mgr.GetEventRecorder("uploadtenant"),
+		Client: mgr.GetClient(), Direct: direct, Accounts: resolver, Recorder: mgr.GetEventRecorder("uploadtenant"),
 		ClusterID: clusterID, Metrics: metrics.accounts, Tracer: opts.tracer("controllers"), Clock: time.Now, //nolint:forbidigo // the manager is where the clock comes in
 	}).SetupWithManager(mgr)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -173,14 +174,17 @@ func TestOrphansAreSearchedAndShown(t *testing.T) {
 	if text := p.says(nil, search); strings.Contains(text, role) {
 		t.Errorf("the role of a tenant is told as an orphan:\n%s", text)
 	}
-	// A namespace that goes away leaves the cloud alone; without a namespace controller, the finalizer is ours to take.
-	tenant.Finalizers = nil
-	if err := api.Update(t.Context(), tenant); err != nil {
+	// A tenant that is only observed leaves the cloud alone when it goes.
+	change := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"managementPolicy":"Observe"}}`))
+	if err := api.Patch(t.Context(), tenant, change); err != nil {
 		t.Fatal(err)
 	}
-	if err := api.Delete(t.Context(), tenant); client.IgnoreNotFound(err) != nil {
+	if err := api.Delete(t.Context(), tenant); err != nil {
 		t.Fatal(err)
 	}
+	p.eventually(func() bool {
+		return apierrors.IsNotFound(api.Get(t.Context(), client.ObjectKeyFromObject(tenant), &v1alpha1.UploadTenant{}))
+	})
 	contains(t, p.says(uploadsctl.ErrNo, search), role, p.Namespace+"/left", "Role", "Policy", "CloudAccount default")
 	p.create(p.newTenant("left"))
 	p.await("left", v1alpha1.ConditionReady, v1alpha1.ReasonAsDeclared)

@@ -38,7 +38,7 @@ var remedies = map[string]string{
 
 	v1alpha1.ReasonThrottled:        "wait: it is tried again, at a slower pace",
 	v1alpha1.ReasonCloudUnavailable: "wait: it is tried again; check the CloudAccount's endpoints when it stays so",
-	v1alpha1.ReasonConflict:         "the object belongs to somebody else: use another name",
+	v1alpha1.ReasonConflict:         "the object that the message names belongs to somebody else: remove it, or use another name",
 	v1alpha1.ReasonQuotaExceeded:    "raise the quota of the account, or remove what nobody uses",
 	v1alpha1.ReasonPermissionDenied: "grant the manager's role the action that the message names (docs/guides/manager-ram-policy.json)",
 	v1alpha1.ReasonInvalidRequest:   "correct the field that the message names",

@@ -93,7 +93,7 @@ const (
 	ReasonThrottled = "Throttled"
 	// ReasonCloudUnavailable: the cloud, or the way to it, is down.
 	ReasonCloudUnavailable = "CloudUnavailable"
-	// ReasonConflict: a cloud object belongs to somebody else.
+	// ReasonConflict: an object of the cloud or of the namespace belongs to somebody else.
 	ReasonConflict = "Conflict"
 	// ReasonQuotaExceeded: a quota of the account is reached.
 	ReasonQuotaExceeded = "QuotaExceeded"

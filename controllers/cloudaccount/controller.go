@@ -46,7 +46,9 @@ const (
 
 // Reconciler reconciles CloudAccounts.
 type Reconciler struct {
-	Client   client.Client
+	Client client.Client
+	// Direct has no cache.
+	Direct   client.Reader
 	Accounts *accounts.Resolver
 	Recorder events.EventRecorder
 	// ClusterID is the mark by which orphans of this cluster are known.
@@ -66,7 +68,7 @@ type Reconciler struct {
 // SetupWithManager registers the reconciler. A changed Secret in the manager's namespace wakes the
 // accounts whose credentials it holds.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	if r.Client == nil || r.Accounts == nil || r.Recorder == nil || r.ClusterID == "" || r.Clock == nil || r.Tracer == nil {
+	if r.Client == nil || r.Direct == nil || r.Accounts == nil || r.Recorder == nil || r.ClusterID == "" || r.Clock == nil || r.Tracer == nil {
 		return errors.New("cloudaccount reconciler: an option is missing")
 	}
 	return ctrl.NewControllerManagedBy(mgr).

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
@@ -81,9 +82,14 @@ func (r *Reconciler) reportOrphans(ctx context.Context, account *v1alpha1.CloudA
 	if !r.orphans.due(account.Name, r.Clock(), requested) {
 		return
 	}
+	// Who asks wants to see what was done a moment ago, which the cache may not show yet.
+	tenants := client.Reader(r.Client)
+	if requested {
+		tenants = r.Direct
+	}
 	var found []v1alpha1.OrphanedObject
 	err := span.Around(ctx, r.Tracer, "search for orphans", nil, func(ctx context.Context) (err error) {
-		found, err = r.findOrphans(ctx, account)
+		found, err = r.findOrphans(ctx, account, tenants)
 		return err
 	})
 	if err != nil {
@@ -122,10 +128,10 @@ func (r *Reconciler) setOrphaned(account *v1alpha1.CloudAccount, status metav1.C
 	})
 }
 
-func (r *Reconciler) findOrphans(ctx context.Context, account *v1alpha1.CloudAccount) ([]v1alpha1.OrphanedObject, error) {
+func (r *Reconciler) findOrphans(ctx context.Context, account *v1alpha1.CloudAccount, tenants client.Reader) ([]v1alpha1.OrphanedObject, error) {
 	services, err := r.Accounts.Open(ctx, account)
 	if err != nil {
 		return nil, err
 	}
-	return orphans.Find(ctx, services.Inventory, r.ClusterID, orphans.TenantsOf(r.Client, account.Spec.AccountID))
+	return orphans.Find(ctx, services.Inventory, r.ClusterID, orphans.TenantsOf(tenants, account.Spec.AccountID))
 }

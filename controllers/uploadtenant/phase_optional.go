@@ -59,6 +59,9 @@ func (r *Reconciler) optionalObject(ctx context.Context, s *scope, kind schema.G
 			return client.IgnoreNotFound(r.Direct.Delete(ctx, live))
 		}
 		if err == nil {
+			if err := notForeign(s, kind.Kind, live); err != nil {
+				return err
+			}
 			if covered, err := signerobjects.Covers(live.Object, desired.Object); err != nil || covered {
 				return err
 			}

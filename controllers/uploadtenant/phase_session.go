@@ -2,6 +2,7 @@ package uploadtenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
+	"github.com/uploadtenant/uploadtenant/cloud"
+	"github.com/uploadtenant/uploadtenant/controllers/outcome"
 	"github.com/uploadtenant/uploadtenant/controllers/signerobjects"
 	"github.com/uploadtenant/uploadtenant/signer/sts"
 )
@@ -57,6 +60,9 @@ func (r *Reconciler) storedSession(ctx context.Context, s *scope, inputs string)
 	if err != nil {
 		return time.Time{}, client.IgnoreNotFound(err)
 	}
+	if err := notForeign(s, "Secret", &secret); err != nil {
+		return time.Time{}, err
+	}
 	// What cannot be read has the zero time, and so is replaced.
 	cred, _ := sts.ParseSession(secret.Data[signerobjects.SessionKey])
 	renewAt, _ := time.Parse(time.RFC3339, secret.Annotations[annotationRenewAt])
@@ -72,6 +78,10 @@ func (r *Reconciler) renewSession(ctx context.Context, s *scope, inputs string) 
 		name = name[:64]
 	}
 	got, err := s.services.Identity.AssumeRole(ctx, s.roleARN(), name, s.tenant.Spec.Access.MaxSessionDuration.Duration)
+	var refusal *cloud.Error
+	if s.failures[v1alpha1.ConditionAccessReady] != nil && errors.As(err, &refusal) && refusal.Code == "EntityNotExist.Role" {
+		return time.Time{}, outcome.Because(err, cloud.Waiting, v1alpha1.ReasonProgressing, "the signer's session waits for the role, which AccessReady tells of")
+	}
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -108,10 +109,16 @@ func (r *Reconciler) ensureObject(ctx context.Context, s *scope, o managed) erro
 	case o.desired == nil:
 		return r.remove(ctx, s, gvk.Kind, o.live, err == nil)
 	case err != nil:
+		if err := r.nameIsFree(ctx, s, gvk, key); err != nil {
+			return err
+		}
 		if s.wasReady() {
 			s.drift = append(s.drift, instrument.Change{Operation: "apply", Resource: gvk.Kind + " " + key.Name, Detail: "it was gone"})
 		}
 	default:
+		if err := notForeign(s, gvk.Kind, o.live); err != nil {
+			return err
+		}
 		covered, err := signerobjects.Covers(o.live, o.seen)
 		if err != nil || covered {
 			return err
@@ -130,6 +137,28 @@ func (r *Reconciler) ensureObject(ctx context.Context, s *scope, o managed) erro
 	}
 	log.FromContext(ctx).V(1).Info("Applied", "kind", gvk.Kind, "name", key.Name)
 	return nil
+}
+
+// nameIsFree fails when an object that the cache leaves out, because it lacks the manager's label, is somebody else's.
+func (r *Reconciler) nameIsFree(ctx context.Context, s *scope, gvk schema.GroupVersionKind, key client.ObjectKey) error {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(gvk)
+	if err := r.Direct.Get(ctx, key, live); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return notForeign(s, gvk.Kind, live)
+}
+
+// notForeign fails when an object that has the name of one of the signer's is somebody else's: by applying, the
+// tenant would take it from its owner, and take it along when it goes.
+func notForeign(s *scope, kind string, live client.Object) error {
+	owner, labels := metav1.GetControllerOf(live), live.GetLabels()
+	if owner != nil && ownedByName(s.original, owner) ||
+		owner == nil && labels[signerobjects.LabelManagedBy] == signerobjects.ManagedBy && labels[signerobjects.LabelInstance] == s.tenant.Name {
+		return nil
+	}
+	return outcome.Fail(cloud.Conflict, v1alpha1.ReasonConflict,
+		"%s %s exists and is not this tenant's: remove it or give it another name, because the signer needs this one", kind, live.GetName())
 }
 
 // remove deletes an object that the spec no longer asks for. Only objects of the manager are in the cache.

@@ -77,7 +77,12 @@ func (r *Reconciler) ticketKeys(ctx context.Context, s *scope) error {
 // namespace and name, so that its keys open what lies in the bucket.
 func adoptable(tenant *v1alpha1.UploadTenant, secret *corev1.Secret) bool {
 	owner := metav1.GetControllerOf(secret)
-	return owner == nil || owner.UID == tenant.UID ||
+	return owner == nil || ownedByName(tenant, owner)
+}
+
+// ownedByName tells whether an owner is the tenant, or was one of its name before the cluster was restored.
+func ownedByName(tenant *v1alpha1.UploadTenant, owner *metav1.OwnerReference) bool {
+	return owner.UID == tenant.UID ||
 		owner.Kind == "UploadTenant" && owner.APIVersion == v1alpha1.GroupVersion.String() && owner.Name == tenant.Name
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 	"github.com/uploadtenant/uploadtenant/cloud"
+	"github.com/uploadtenant/uploadtenant/cloud/instrument"
 	"github.com/uploadtenant/uploadtenant/controllers/outcome"
 )
 
@@ -49,8 +50,7 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) (ctrl.Result, error) 
 		switch {
 		case f != nil:
 		case len(s.planned[part]) > 0:
-			s.set(part, metav1.ConditionFalse, v1alpha1.ReasonPlanPending,
-				fmt.Sprintf("%d changes are pending: status.plan lists them, managementPolicy Full makes them", len(s.planned[part])))
+			s.set(part, metav1.ConditionFalse, v1alpha1.ReasonPlanPending, pending(s.planned[part]))
 			continue
 		default:
 			s.set(part, metav1.ConditionTrue, v1alpha1.ReasonAsDeclared, whole[part])
@@ -163,12 +163,16 @@ func (s *scope) set(condition string, status metav1.ConditionStatus, reason, mes
 	})
 }
 
+func pending(changes []instrument.Change) string {
+	return fmt.Sprintf("pending changes: %d; status.plan lists them, managementPolicy Full makes them", len(changes))
+}
+
 // summarize derives Ready, Reconciling and Stalled (kstatus): a tenant is ready, or under way, or stalled.
 func (s *scope) summarize() {
 	conditions := &s.tenant.Status.Conditions
 	worst, worstOutcome := s.worst()
 	if worst == "" && len(s.changes.List) > 0 && s.changes.DryRun {
-		message := fmt.Sprintf("%d changes are pending: status.plan lists them, managementPolicy Full makes them", len(s.changes.List))
+		message := pending(s.changes.List)
 		s.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPlanPending, message)
 		s.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPlanPending, message)
 		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionReconciling)
