@@ -1,10 +1,11 @@
 // A person with the album page: the page of the example, unmodified, in Chromium, against signer and OSS.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { launch, shoot } from '../support/chromium.mjs'
+import { launch, openPage, shoot } from '../support/chromium.mjs'
 import { startRealCloud } from '../support/real-cloud.mjs'
 import { serve } from '../support/serve.mjs'
 import { buildPage } from './build-page.mjs'
+import { holdUploads, letGo } from './hold.mjs'
 import { paint } from './photos.mjs'
 
 let cloud
@@ -24,11 +25,11 @@ after(async () => {
 
 let users = 0
 
-async function open(t, { dark = false, language = 'zh_CN', slow = 0 } = {}) {
-  await cloud.faults(slow ? { seed: 1, latencyMs: slow, operations: ['PostObject'] } : undefined)
+/** hold is how many uploads may arrive before letGo(); without it all do. */
+async function open(t, { dark = false, language = 'zh_CN', hold } = {}) {
   const user = 'person' + ++users
-  const context = await browser.newContext({ viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true, colorScheme: dark ? 'dark' : 'light' })
-  const page = await context.newPage()
+  const { context, page } = await openPage(browser, { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true, colorScheme: dark ? 'dark' : 'light' })
+  if (hold) await holdUploads(page, hold)
   const errors = []
   page.on('pageerror', e => errors.push(e.message))
   page.on('console', m => m.type() === 'error' && !/Failed to load resource|ERR_INTERNET/.test(m.text()) && errors.push(m.text()))
@@ -38,6 +39,7 @@ async function open(t, { dark = false, language = 'zh_CN', slow = 0 } = {}) {
   }, [user, language])
   await page.goto(site.url)
   t.after(async () => {
+    await cloud.faults()
     await context.close()
     assert.deepEqual(errors, [])
   })
@@ -45,7 +47,13 @@ async function open(t, { dark = false, language = 'zh_CN', slow = 0 } = {}) {
 }
 
 const statuses = page => page.evaluate(() => window.__page.data.tiles.map(tile => tile.status))
-const until = (page, fn, arg) => page.waitForFunction(fn, arg, { timeout: 20000 })
+const until = (page, fn, arg) => page.waitForFunction(fn, arg)
+/** Waits until so many elements are there. */
+const count = (page, selector, n) => until(page, ([selector, n]) => document.querySelectorAll(selector).length === n, [selector, n])
+/** Waits until the text of an element is this. */
+const reads = (page, selector, text) => until(page, ([selector, text]) => document.querySelector(selector)?.textContent === text, [selector, text])
+/** Waits until nothing moves any more. */
+const settled = page => page.evaluate(() => Promise.allSettled(document.getAnimations().map(a => a.finished)))
 const pick = async (page, selector) => {
   await page.tap(selector)
   await page.locator('.wx-dialog-item').first().click()
@@ -58,19 +66,19 @@ const seen = page => page.evaluate(() => [...document.querySelectorAll('.cell')]
 }).sort((a, b) => Math.round((a.y - b.y) / 20) || a.x - b.x).map(c => c.label))
 
 test('nine photos, one too large, one of a wrong type, the network gone in between: all good ones arrive', async t => {
-  const { page, context, user } = await open(t, { slow: 900 })
+  const { page, context, user } = await open(t, { hold: 2 })
   await shoot(page, '1-empty')
   await paint(page, 7, { tooLarge: true, wrongType: true })
   await pick(page, '.empty__pick')
-  await until(page, () => window.__page.data.tiles.filter(tile => tile.status === 'uploaded').length >= 2)
+  await until(page, () => window.__page.data.tiles.filter(tile => tile.status === 'uploaded').length === 2)
   await shoot(page, '2-uploading')
 
   await context.setOffline(true)
   await until(page, () => /网络已断开/.test(window.__page.data.bar.line))
-  await page.waitForTimeout(300)
+  // What was about to be sent meets no network.
+  await letGo(page)
   await shoot(page, '3-offline')
-  const stored = (await statuses(page)).filter(s => s === 'uploaded').length
-  assert.ok(stored < 7, 'the network was lost in the middle')
+  assert.equal((await statuses(page)).filter(s => s === 'uploaded').length, 2, 'the network was lost in the middle')
 
   await context.setOffline(false)
   await until(page, () => window.__page.data.bar.state === 'done')
@@ -84,9 +92,10 @@ test('nine photos, one too large, one of a wrong type, the network gone in betwe
 
   // Removing the two leaves a finished album.
   await page.locator('.tile--failed .tile__remove').first().tap()
+  await count(page, '.tile', 8)
   await page.locator('.tile--failed .tile__remove').first().tap()
-  await until(page, () => window.__page.data.tiles.length === 7)
-  assert.equal(await page.locator('.bar__line').textContent(), '全部上传完成')
+  await count(page, '.tile', 7)
+  await reads(page, '.bar__line', '全部上传完成')
   await page.tap('.bar__action')
   await until(page, () => window.__page.results)
   const results = await page.evaluate(() => window.__page.results)
@@ -112,18 +121,19 @@ test('a failed photo is retried by its button, all failed ones by the bar', asyn
 })
 
 test('pause stops, resume goes on, a waiting photo can be cancelled', async t => {
-  const { page, user } = await open(t, { slow: 300 })
+  const { page, user } = await open(t, { hold: 1 })
   await paint(page, 8)
   await pick(page, '.empty__pick')
   await until(page, () => window.__page.data.tiles.some(tile => tile.status === 'uploaded'))
   await page.tap('.bar__action')
   await until(page, () => window.__page.data.bar.state === 'paused')
   const before = await statuses(page)
+  await letGo(page)
   await page.waitForTimeout(600)
   assert.deepEqual(await statuses(page), before, 'nothing moves while paused')
   await shoot(page, '7-paused')
   await page.locator('.tile--paused .tile__remove').last().tap()
-  assert.equal(await page.locator('.tile').count(), 7)
+  await count(page, '.tile', 7)
   await page.tap('.bar__action')
   await until(page, () => window.__page.data.bar.state === 'done')
   assert.equal((await cloud.records(user)).length, 7)
@@ -134,6 +144,7 @@ test('holding a photo and moving it changes the order, and the result follows', 
   await paint(page, 6)
   await pick(page, '.empty__pick')
   await until(page, () => window.__page.data.bar.state === 'done')
+  await settled(page)
   const first = await seen(page)
   const from = await page.locator('.cell').nth(0).boundingBox()
   const to = await page.locator('.cell').nth(4).boundingBox()
@@ -142,12 +153,13 @@ test('holding a photo and moving it changes the order, and the result follows', 
   const send = (type, at) => touch.send('Input.dispatchTouchEvent', { type, touchPoints: at ? [at] : [] })
   const [a, b] = [centre(from), centre(to)]
   await send('touchStart', a)
-  await page.waitForTimeout(450)
+  await until(page, () => window.__page.data.lifted)
   for (let i = 1; i <= 10; i++) await send('touchMove', { x: a.x + ((b.x - a.x) * i) / 10, y: a.y + ((b.y - a.y) * i) / 10 })
-  await page.waitForTimeout(300)
+  await settled(page)
   await shoot(page, '8-dragging')
   await send('touchEnd')
-  await page.waitForTimeout(400)
+  await until(page, () => !window.__page.data.lifted)
+  await settled(page)
   const moved = await seen(page)
   const names = labels => labels.map(l => l.split('，')[1])
   const [n0, n1, n2, n3, n4, n5] = names(first)
@@ -180,16 +192,15 @@ test('large picture: swipe, move without dragging, delete', async t => {
   await until(page, () => window.__page.data.bar.state === 'done')
   await shoot(page, '10-dark')
   await page.locator('.tile__open').nth(1).tap()
-  await page.locator('.viewer').waitFor()
-  assert.equal(await page.locator('.viewer__count').textContent(), '2 / 5')
+  await reads(page, '.viewer__count', '2 / 5')
   await shoot(page, '11-viewer')
   await page.locator('.viewer__action').nth(1).tap()
-  assert.equal(await page.locator('.viewer__count').textContent(), '3 / 5')
+  await reads(page, '.viewer__count', '3 / 5')
   const touch = await page.context().newCDPSession(page)
   await touch.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ x: 300, y: 350 }] })
   await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: [{ x: 120, y: 350 }] })
   await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
-  assert.equal(await page.locator('.viewer__count').textContent(), '4 / 5')
+  await reads(page, '.viewer__count', '4 / 5')
   await page.locator('.viewer__action--bad').tap()
   await page.locator('.wx-dialog-item').first().click()
   await until(page, () => window.__page.data.tiles.length === 4)

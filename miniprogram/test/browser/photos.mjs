@@ -3,7 +3,10 @@
 /** Puts count pictures into window.__pick; `more` adds what a careless person picks besides. */
 export async function paint(page, count, { tooLarge = false, wrongType = false, seed = 1 } = {}) {
   await page.evaluate(async ({ count, tooLarge, wrongType, seed }) => {
-    const one = async (n, width = 900, height = 900) => {
+    // What was painted once is the same file again, byte for byte.
+    const painted = (window.__painted ||= {})
+    const one = n => (painted[n] ||= paint(n, 900, 900))
+    const paint = async (n, width, height) => {
       const canvas = document.createElement('canvas')
       canvas.width = width
       canvas.height = height

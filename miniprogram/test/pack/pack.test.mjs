@@ -7,7 +7,7 @@ import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
-import { launch } from '../support/chromium.mjs'
+import { launch, openPage } from '../support/chromium.mjs'
 import { startFakeCloud } from '../support/fake-cloud.mjs'
 import { tempFiles } from '../support/files.mjs'
 import { nodeWx } from '../support/node-wx.mjs'
@@ -104,7 +104,7 @@ test('the web example works in a Vite project, in a real browser with real CORS'
     '/main.js': { type: 'text/javascript', body: readFileSync(path.join(folder, 'out/main.js')) },
     '/api/upload-token': { type: 'text/plain', body: 'dev:vite' },
   })
-  const page = await browser.newPage()
+  const { page } = await openPage(browser)
   const logged = []
   page.on('console', async m => logged.push(await Promise.all(m.args().map(a => a.jsonValue()))))
   await page.goto(site.url)

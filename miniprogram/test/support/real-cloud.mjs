@@ -1,5 +1,6 @@
 // The real signer and the emulated OSS in one process, as `kubectl-uploads dev` runs them, on free ports.
 import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -13,7 +14,7 @@ let built
 /** Builds the command once per process; Go's cache makes the others cheap. */
 const build = () => (built ||= (async () => {
   mkdirSync(path.dirname(binary), { recursive: true })
-  // Test files run side by side: each builds to a name of its own and then replaces the shared one.
+  // Test files run side by side: each builds to a name of its own.
   await promisify(execFile)('go', ['build', '-o', binary + process.pid, './cmd/kubectl-uploads'], { cwd: root })
   return binary + process.pid
 })())
@@ -49,7 +50,7 @@ export async function startRealCloud(options = {}) {
   const [url, ossUrl] = await new Promise((resolve, reject) => {
     const look = chunk => {
       output += chunk
-      const m = /signer +(http:\S+)[\s\S]*OSS +(http:\S+)/.exec(output)
+      const m = /signer +(http:\S+)[\s\S]*OSS +(http:\S+)\s/.exec(output)
       if (m) resolve([m[1], m[2]])
     }
     child.stdout.on('data', look)
@@ -78,13 +79,11 @@ export async function startRealCloud(options = {}) {
       return items
     },
     requests: async () => (await fetch(ossUrl + '/_emulator/requests')).json(),
-    close: () => new Promise(resolve => {
+    async close() {
       child.removeAllListeners('exit')
-      child.on('exit', () => {
-        rmSync(folder, { recursive: true, force: true })
-        resolve()
-      })
       child.kill('SIGTERM')
-    }),
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      rmSync(folder, { recursive: true, force: true })
+    },
   }
 }
