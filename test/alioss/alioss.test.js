@@ -33,7 +33,7 @@ before(async () => {
     emulator.once('exit', (code) => reject(new Error(`the emulator ended with ${code}`)));
     emulator.stdout.on('data', (chunk) => {
       text += chunk;
-      const found = /OSS on (http:\/\/\S+)/.exec(text);
+      const found = /OSS on (http:\/\/\S+)\s/.exec(text);
       if (found) resolve(found[1]);
     });
   });
@@ -45,7 +45,7 @@ after(() => {
 });
 
 function newClient(options = {}) {
-  return new OSS({ accessKeyId, accessKeySecret, bucket, region, endpoint, authorizationV4: true, retryMax: 0, ...options });
+  return new OSS({ accessKeyId, accessKeySecret, bucket, region, endpoint, authorizationV4: true, retryMax: 0, timeout: 180_000, ...options });
 }
 
 // getLocal fetches a URL from 127.0.0.1 whatever host it names: not every resolver knows the names below localhost.

@@ -20,7 +20,7 @@ export async function startEmulator() {
     child.stderr.on("data", (d) => { out += d; });
     child.stdout.on("data", (d) => {
       out += d;
-      const found = [...out.matchAll(/on (http:\/\/\S+)/g)].map((m) => m[1]);
+      const found = [...out.matchAll(/on (http:\/\/\S+)\s/g)].map((m) => m[1]);
       if (found.length === 2) resolve({ oss: found[0], api: found[1] });
     });
   });

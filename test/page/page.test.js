@@ -7,6 +7,9 @@ import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 import { put, rpc, startEmulator } from "./emulator.js";
 
+// Milliseconds that a test waits for what it expects: only a failure takes that long.
+const patience = 180_000;
+
 let emulator;
 let application;
 let browser;
@@ -51,7 +54,7 @@ before(async () => {
   await rpc(emulator.api, "CreatePolicy", { PolicyName: "ut-family-album",
     PolicyDocument: JSON.stringify({ Version: "1", Statement: [{ Effect: "Allow", Action: ["oss:PutObject"], Resource: ["acs:oss:*:*:family-album/album/*"] }] }) });
   await rpc(emulator.api, "AttachPolicyToRole", { RoleName: "ut-family-album", PolicyType: "Custom", PolicyName: "ut-family-album" });
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", timeout: patience, args: ["--no-sandbox"] });
 });
 
 after(async () => {
@@ -62,6 +65,7 @@ after(async () => {
 
 async function open(path, colorScheme = "light") {
   const page = await browser.newPage({ viewport: { width: 1200, height: 800 }, colorScheme });
+  page.setDefaultTimeout(patience);
   page.on("pageerror", (e) => problems.push(String(e)));
   page.on("console", (m) => { if (m.type() === "error") problems.push(m.text()); });
   page.on("dialog", (d) => { problems.push("dialog: " + d.message()); d.dismiss(); });
@@ -85,8 +89,10 @@ test("buckets lead to objects with thumbnails", async () => {
   await page.getByRole("link", { name: "family-album" }).click();
   const picture = page.getByRole("img", { name: "album/alice/2026/sunset.png" });
   await picture.waitFor();
-  await page.waitForFunction(() => [...document.querySelectorAll("img.thumb")].every((i) => i.complete && i.naturalWidth === 64));
-  assert.equal(await page.locator("img.thumb").count(), 2);
+  await page.waitForFunction(() => {
+    const thumbs = [...document.querySelectorAll("img.thumb")];
+    return thumbs.length === 2 && thumbs.every((i) => i.complete && i.naturalWidth === 64);
+  });
   assert.match(await page.locator("tr", { hasText: "sunset" }).innerText(), /ticket/);
   assert.equal(await page.getByText("<img src=x onerror=alert(1)>.txt").count(), 1, "a key is shown as text");
   await shot(page, "objects");
@@ -142,6 +148,36 @@ test("faults are set and refused with the emulator's own words", async () => {
   await page.getByText("There are no faults.").waitFor();
   assert.equal(await put(emulator.oss, "family-album", "x", "y", "text/plain"), 200);
   await shot(page, "faults");
+});
+
+test("a refresh leaves a person alone who clicks or types meanwhile", async () => {
+  const page = await open("");
+  const name = page.getByRole("link", { name: "family-album" });
+  await name.waitFor();
+  // meanwhile does something between a refresh's question and its answer.
+  const meanwhile = async (path, act) => {
+    let go;
+    const busy = new Promise((resolve) => { go = resolve; });
+    const answered = page.waitForResponse((r) => r.url().includes("/_emulator/api/" + path));
+    await new Promise((begun) => page.route("**/_emulator/api/" + path + "*", async (route) => {
+      begun();
+      await busy;
+      await route.continue();
+    }, { times: 1 }));
+    await act();
+    go();
+    await (await answered).finished();
+    await page.evaluate(() => new Promise((drawn) => setTimeout(drawn)));
+  };
+  await meanwhile("buckets", async () => {
+    await name.hover();
+    await page.mouse.down();
+  });
+  await page.mouse.up();
+  await page.getByRole("img", { name: "album/alice/2026/sunset.png" }).waitFor();
+  const prefix = page.getByLabel("Prefix");
+  await meanwhile("objects", () => prefix.fill("album/bob/"));
+  assert.equal(await prefix.inputValue(), "album/bob/");
 });
 
 test("the page fits a phone", async () => {

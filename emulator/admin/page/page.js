@@ -160,7 +160,8 @@ function route() {
 let shown = "";
 let drawing = 0;
 
-async function draw() {
+// draw shows what the address names; again shows it anew and gives way to a person who is busy with it.
+async function draw(again) {
   const turn = ++drawing;
   const here = location.hash;
   const { section, page } = route();
@@ -170,7 +171,7 @@ async function draw() {
   }
   try {
     const nodes = await page();
-    if (turn !== drawing) return;
+    if (turn !== drawing || (again && busy())) return;
     const open = new Set(here === shown ? [...main.querySelectorAll("details[open]")].map((d) => d.dataset.id) : []);
     main.replaceChildren(...nodes.filter(Boolean));
     for (const d of main.querySelectorAll("details")) d.open = open.has(d.dataset.id);
@@ -183,11 +184,16 @@ async function draw() {
   shown = here;
 }
 
-// A page that somebody is typing in, or whose text is selected, stays as it is.
+// A page that somebody is typing in or clicking on, or whose text is selected, stays as it is: a click needs the same
+// element under it from beginning to end.
+let pressed = false;
+addEventListener("pointerdown", (e) => { pressed = e.button === 0; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; });
+
 function busy() {
-  return document.hidden || route().section === "faults" || main.querySelector("input:focus") || String(getSelection()) !== "";
+  return pressed || document.hidden || route().section === "faults" || main.querySelector("input:focus") || String(getSelection()) !== "";
 }
 
 addEventListener("hashchange", () => { draw(); main.focus({ preventScroll: true }); });
-setInterval(() => { if (!busy()) draw(); }, 2000);
+setInterval(() => { if (!busy()) draw(true); }, 2000);
 draw();
