@@ -14,6 +14,8 @@ HELM_DOCS      := go tool -modfile=hack/tools/helm-docs/go.mod helm-docs
 # registry at hand does not have. --no-save takes the locked versions and leaves the lock file alone.
 NPM_MINIPROGRAM := npm --prefix miniprogram install --no-save --no-audit --no-fund
 
+# Some tests build programs first, which takes minutes on a new machine; the default of go is 10 for a package.
+TEST_FLAGS := -race -timeout=30m
 # PKG narrows `make test` and `make lint`, for example `make test PKG=./signer/...`.
 PKG ?= ./...
 
@@ -46,9 +48,9 @@ demo-down: ## Remove everything that make demo made.
 ##@ Check
 .PHONY: test
 test: ## Run every test with the race detector (PKG=./signer/... narrows it).
-	$(if $(filter ./...,$(PKG)),KUBEBUILDER_ASSETS=$$(go run -C hack/cluster . build --only control-plane | tail -1)) go test -race $(PKG)
-	$(if $(filter ./...,$(PKG)),go test -C hack/cluster -race ./...)
-	$(if $(filter ./...,$(PKG)),go test -C test/credentials -race ./...)
+	$(if $(filter ./...,$(PKG)),export KUBEBUILDER_ASSETS; KUBEBUILDER_ASSETS=$$(go run -C hack/cluster . build --only control-plane | tail -1);) go test $(TEST_FLAGS) $(PKG)
+	$(if $(filter ./...,$(PKG)),go test -C hack/cluster $(TEST_FLAGS) ./...)
+	$(if $(filter ./...,$(PKG)),go test -C test/credentials $(TEST_FLAGS) ./...)
 	$(if $(filter ./...,$(PKG)),npm --prefix test/page ci --no-audit --no-fund && npm --prefix test/page test)
 	$(if $(filter ./...,$(PKG)),$(MAKE) test-miniprogram)
 
@@ -104,7 +106,7 @@ images: ## Build the images of manager, signer and emulator as tarballs in .cach
 
 .PHONY: e2e
 e2e: ## End-to-end tests on a real cluster, the same one as make demo.
-	go test -tags=e2e -count=1 -timeout=20m -v ./test/e2e
+	go test -tags=e2e -count=1 -timeout=45m -v ./test/e2e
 
 ##@ Measure
 # All of them, one after the other, also when one is over a limit.
