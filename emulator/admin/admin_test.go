@@ -22,6 +22,7 @@ import (
 	"github.com/uploadtenant/uploadtenant/emulator/emulatortest"
 	"github.com/uploadtenant/uploadtenant/emulator/faults"
 	"github.com/uploadtenant/uploadtenant/emulator/requestlog"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 type fixture struct {
@@ -35,8 +36,9 @@ func start(t *testing.T) *fixture {
 	t.Helper()
 	i := emulatortest.Start(t, emulatortest.WithBuckets("album"))
 	c := oss.NewClient(oss.LoadDefaultConfig().WithRegion(i.Region).WithEndpoint(i.OSSURL).WithUsePathStyle(true).WithRetryMaxAttempts(1).
+		WithConnectTimeout(await.Patience).WithReadWriteTimeout(await.Patience).
 		WithCredentialsProvider(credentials.NewStaticCredentialsProvider(i.AccessKeyID, i.AccessKeySecret)))
-	s, err := sts.NewClientWithOptions(i.Region, sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false),
+	s, err := sts.NewClientWithOptions(i.Region, sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false).WithTimeout(await.Patience),
 		acscredentials.NewAccessKeyCredential(i.AccessKeyID, i.AccessKeySecret))
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +179,7 @@ func TestClockOffsetAndExpiredTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := sts.NewClientWithOptions(f.Region, sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false),
+	session, err := sts.NewClientWithOptions(f.Region, sdk.NewConfig().WithScheme("HTTP").WithAutoRetry(false).WithTimeout(await.Patience),
 		acscredentials.NewStsTokenCredential(resp.Credentials.AccessKeyId, resp.Credentials.AccessKeySecret, resp.Credentials.SecurityToken))
 	if err != nil {
 		t.Fatal(err)
@@ -282,6 +284,7 @@ func TestDisabledKeyOpensNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob := oss.NewClient(oss.LoadDefaultConfig().WithRegion(f.Region).WithEndpoint(f.OSSURL).WithUsePathStyle(true).WithRetryMaxAttempts(1).
+		WithConnectTimeout(await.Patience).WithReadWriteTimeout(await.Patience).
 		WithCredentialsProvider(credentials.NewStaticCredentialsProvider(made.AccessKey.AccessKeyId, made.AccessKey.AccessKeySecret)))
 	list := func() error {
 		_, err := bob.ListObjectsV2(t.Context(), &oss.ListObjectsV2Request{Bucket: oss.Ptr("album")})

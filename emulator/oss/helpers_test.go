@@ -22,6 +22,7 @@ import (
 	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss/credentials"
 
 	"github.com/uploadtenant/uploadtenant/emulator/emulatortest"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 // key is who signs a form.
@@ -214,6 +215,7 @@ func do(tb testing.TB, req *http.Request) answer {
 // client is the official SDK on the emulator.
 func client(i *emulatortest.Instance, k key, change ...func(*sdk.Config)) *sdk.Client {
 	cfg := sdk.LoadDefaultConfig().WithRegion(i.Region).WithEndpoint(i.OSSURL).WithRetryMaxAttempts(1).
+		WithConnectTimeout(await.Patience).WithReadWriteTimeout(await.Patience).
 		WithCredentialsProvider(credentials.NewStaticCredentialsProvider(k.id, k.secret, k.token))
 	for _, c := range change {
 		c(cfg)
