@@ -260,6 +260,9 @@ func (c *cluster) load(ctx context.Context, files ...string) error {
 	return nil
 }
 
+// addOnWait bounds each step of what is added to a ready node. Only a failure takes that long.
+const addOnWait = 5 * time.Minute
+
 // addOns loads and applies what every cluster has from the start.
 func (c *cluster) addOns(ctx context.Context, set build.Set) error {
 	ref := "docker.io/uploadtenant/coredns:" + set.Versions["CoreDNS"]
@@ -267,7 +270,7 @@ func (c *cluster) addOns(ctx context.Context, set build.Set) error {
 	if err != nil {
 		return err
 	}
-	if err := c.wait(ctx, "loading the images of the cluster", time.Minute, func(ctx context.Context) error {
+	if err := c.wait(ctx, "loading the images of the cluster", addOnWait, func(ctx context.Context) error {
 		return c.load(ctx, images...)
 	}); err != nil {
 		return err
@@ -275,5 +278,5 @@ func (c *cluster) addOns(ctx context.Context, set build.Set) error {
 	if _, err := c.kubectl(ctx, addons.Manifest(ref, node.DNSAddress), "apply", "--server-side", "--filename=-"); err != nil {
 		return err
 	}
-	return c.wait(ctx, "starting the name server", time.Minute, c.nameServerReady)
+	return c.wait(ctx, "starting the name server", addOnWait, c.nameServerReady)
 }

@@ -19,7 +19,7 @@ func upCommand(ctx context.Context, args []string) error {
 	var a app
 	f := flags("up", &a)
 	install := f.Bool("install", true, "install missing Debian packages")
-	timeout := f.Duration("timeout", 2*time.Minute, "how long the node may take to become ready")
+	timeout := f.Duration("timeout", 5*time.Minute, "how long the node may take to become ready")
 	if err := a.parse(f, args); err != nil {
 		return err
 	}
@@ -68,7 +68,8 @@ func (c *cluster) reuse(ctx context.Context, set build.Set) (bool, error) {
 		c.progress.Say("the cluster runs %s, this checkout would run %s: `down` and `up` to change", filepath.Base(n.Args[1]), filepath.Base(c.layout.Binaries))
 		c.layout.Binaries = n.Args[1]
 	}
-	const grace = 20 * time.Second // a process that ended is started again within seconds
+	// A process that ended is started again within seconds, on a busy machine in more.
+	const grace = time.Minute
 	_, unwell := c.layout.Client() // its files may have been removed
 	if unwell == nil {
 		unwell = c.wait(ctx, "looking at the cluster that runs", grace, c.healthy)

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,8 +25,8 @@ var manifests embed.FS
 const owner = "uploadtenant-demo"
 
 // rolloutWait bounds how long a Deployment, or the end of anything, may take; images are on the node or close
-// to it.
-const rolloutWait = 2 * time.Minute
+// to it. Only a failure takes that long: it is far above what a busy machine needs.
+const rolloutWait = 5 * time.Minute
 
 // applyFile applies a manifest after filling it in.
 func (d *Demo) applyFile(ctx context.Context, name string, fill *strings.Replacer) error {
@@ -123,11 +124,20 @@ func (d *Demo) rollout(ctx context.Context, namespace, name string) error {
 	})
 }
 
+// passing tells whether the API server may answer otherwise in a moment: it is busy, or does not know a new kind yet.
+func passing(err error) bool {
+	return meta.IsNoMatchError(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
+}
+
 // until polls a condition that also says what it waits for.
 func (d *Demo) until(ctx context.Context, limit time.Duration, check func() (done bool, state string, err error)) error {
 	deadline := d.opts.Now().Add(limit)
 	for {
 		done, state, err := check()
+		if passing(err) {
+			state, err = err.Error(), nil
+		}
 		if done || err != nil {
 			return err
 		}

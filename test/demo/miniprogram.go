@@ -49,7 +49,7 @@ type File struct {
 func (d *Demo) token(name string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	now := d.opts.Now().Unix()
-	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, name, now, now+600)
+	claims := fmt.Sprintf(`{"sub":%q,"iat":%d,"exp":%d}`, name, now, now+3600)
 	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(claims))
 	mac := hmac.New(sha256.New, d.secrets.jwt)
 	mac.Write([]byte(signed))

@@ -41,7 +41,7 @@ type forward struct {
 }
 
 // forwardWait bounds the opening of a forward.
-const forwardWait = 20 * time.Second
+const forwardWait = time.Minute
 
 func newNetwork(config *rest.Config) (*Network, error) {
 	client, err := kubernetes.NewForConfig(config)

@@ -18,7 +18,7 @@ import (
 )
 
 // readyWait bounds how long a CloudAccount or a tenant may take until it is Ready.
-const readyWait = 2 * time.Minute
+const readyWait = 5 * time.Minute
 
 // installOperator runs helm as a platform team does, with values that name the images and the account.
 func (d *Demo) installOperator(ctx context.Context) error {
@@ -86,7 +86,7 @@ func (d *Demo) helm(ctx context.Context, values []byte) error {
 	}
 	d.say("helm upgrade --install %s charts/uploadtenant --namespace %s --values …", Release, OperatorNamespace)
 	_, err = d.command(ctx, "tool", "-modfile=hack/tools/helm/go.mod", "helm", "upgrade", "--install", Release,
-		filepath.Join("charts", "uploadtenant"), "--namespace", OperatorNamespace, "--values", file.Name(), "--wait", "--timeout", "2m")
+		filepath.Join("charts", "uploadtenant"), "--namespace", OperatorNamespace, "--values", file.Name(), "--wait", "--timeout", rolloutWait.String())
 	return err
 }
 

@@ -91,10 +91,10 @@ func (d *Demo) Events(ctx context.Context) ([]Event, error) {
 // EventOf waits for the delivery of an upload's event.
 func (d *Demo) EventOf(ctx context.Context, id string) (Event, error) {
 	var found Event
-	err := d.until(ctx, 30*time.Second, func() (bool, string, error) {
+	err := d.until(ctx, readyWait, func() (bool, string, error) {
 		events, err := d.Events(ctx)
 		if err != nil {
-			return false, "", err
+			return false, err.Error(), nil
 		}
 		for _, e := range events {
 			if e.ID == id {

@@ -182,7 +182,7 @@ func (d *Demo) ForwardPod(ctx context.Context, namespace, pod string, port int32
 	return f.local, f.close, nil
 }
 
-// Token is what the application gives its signed-in user; it is good for ten minutes.
+// Token is what the application gives its signed-in user; it is good for an hour.
 func (d *Demo) Token() string { return d.token(user) }
 
 // Config returns what reaches the cluster, after the first step.

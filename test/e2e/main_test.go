@@ -46,7 +46,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	if opts.Kubeconfig == "" && !clusterRuns(ctx) && os.Getenv("E2E_KEEP") == "" {
 		defer func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
 			if downErr := d.Down(ctx); downErr != nil && err == nil {
 				code, err = 1, downErr

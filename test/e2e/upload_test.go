@@ -16,8 +16,8 @@ import (
 	"github.com/uploadtenant/uploadtenant/test/demo"
 )
 
-// limit bounds every wait of a test.
-const limit = 2 * time.Minute
+// limit bounds every wait of a test. Only a failure takes that long.
+const limit = 5 * time.Minute
 
 // eventually polls until check returns no complaint.
 func eventually(t *testing.T, check func(ctx context.Context) (complaint string)) {

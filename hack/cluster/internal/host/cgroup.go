@@ -126,7 +126,7 @@ func removeGroup(dir string) error {
 	// Children sort after their parents, and must go first.
 	sort.Sort(sort.Reverse(sort.StringSlice(groups)))
 	for _, g := range groups {
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(30 * time.Second)
 		for {
 			err := os.Remove(g)
 			if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -75,6 +75,8 @@ func HasApt() bool {
 func Install(ctx context.Context, packages []string) error {
 	run := func(args ...string) error {
 		var out bytes.Buffer
+		// A mirror may fail for a moment; the lock waits for an apt that somebody else runs.
+		args = append([]string{"-q", "-o", "Acquire::Retries=5", "-o", "DPkg::Lock::Timeout=600"}, args...)
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		cmd.Stdout, cmd.Stderr = io.Discard, &out
@@ -84,9 +86,8 @@ func Install(ctx context.Context, packages []string) error {
 		return nil
 	}
 	// A list that cannot be renewed may still be good enough.
-	updated := run("update", "-q")
-	// The lock waits for an apt that somebody else runs.
-	err := run(append([]string{"install", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, packages...)...)
+	updated := run("update")
+	err := run(append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
 	if err != nil {
 		return errors.Join(err, updated)
 	}

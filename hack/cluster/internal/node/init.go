@@ -27,7 +27,7 @@ const Namespaces = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NE
 
 // linkWait is how long the init process waits for its network device; the
 // parent moves it in right after the start.
-const linkWait = 10 * time.Second
+const linkWait = time.Minute
 
 // Init is process 1 of the node. It returns only on an error or when it is
 // told to stop; with its end everything it started ends.
