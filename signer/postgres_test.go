@@ -27,6 +27,7 @@ func TestASignerOutlivesItsPostgres(t *testing.T) {
 		return w.Code
 	}
 	const known = `{"name":"a.jpg","size":12345,"contentType":"image/jpeg","md5":"d8e8fca2dc0f896fd7cb4cb0031ba249"}`
+	await.True(t, "the schema is there", func() bool { return ready() == http.StatusOK })
 	first, second := f.grant("alice", onePhoto), f.grant("alice", onePhoto)
 	if status, answer := f.callback(callbackRequest{body: callbackForm(first).Encode()}); status != http.StatusOK || ready() != http.StatusOK {
 		t.Fatalf("status %d: %s; ready %d", status, answer, ready())

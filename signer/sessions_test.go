@@ -78,7 +78,7 @@ func (f *fixture) as(token, method, path, body string) (int, http.Header, []byte
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := send(req)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -207,13 +207,14 @@ func TestBadLoginsAreProblemDocuments(t *testing.T) {
 
 func TestFailedLoginsOfOneAddressEnd(t *testing.T) {
 	f, stand := weChatFixture(t, func(c *config.WeChat) { c.FailedLoginsPerMinute = 3 })
+	f.stopClock() // each third of a minute allows one more
 	from := func(address, code string) (int, string) {
 		req, err := http.NewRequest(http.MethodPost, f.api.URL+"/v1/sessions/wechat", strings.NewReader(`{"code":"`+code+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("X-Forwarded-For", address)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := send(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,8 +343,7 @@ func TestForwardAuthentication(t *testing.T) {
 		c.Auth = config.Auth{Forward: &config.Forward{URL: application.URL + "/whoami?key=secretquery"}}
 	})
 	f.logger = slog.New(slog.NewJSONHandler(&log, nil))
-	f.stop()
-	f.start()
+	f.stopClock() // users are remembered for a while
 	tests := []struct {
 		token      string
 		wantStatus int
@@ -391,12 +391,13 @@ func TestNoTokenOutlivesItsExpiry(t *testing.T) {
 	var ahead atomic.Int64
 	cfg := *f.cfg
 	cfg.Index.SQLitePath = ":memory:"
-	s, err := New(t.Context(), Options{Config: &cfg, Credentials: f.credentials, Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	begin := time.Now()
+	s, err := New(t.Context(), Options{Config: &cfg, Credentials: f.credentials, Clock: func() time.Time { return begin.Add(time.Duration(ahead.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	token := makeJWT("alice", time.Now().Add(10*time.Minute))
+	token := makeJWT("alice", begin.Add(10*time.Minute))
 	for after, want := range []int{http.StatusOK, http.StatusOK, http.StatusUnauthorized} {
 		ahead.Store(int64([]time.Duration{0, 10*time.Minute + auth.Skew - 5*time.Second, 10*time.Minute + auth.Skew + 5*time.Second}[after]))
 		r := httptest.NewRequest(http.MethodGet, "/v1/uploads", nil)
