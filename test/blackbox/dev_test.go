@@ -21,6 +21,8 @@ import (
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/uploadtenant/uploadtenant/test/await"
+	"github.com/uploadtenant/uploadtenant/test/port"
+	"github.com/uploadtenant/uploadtenant/test/program"
 )
 
 const eventsSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
@@ -33,11 +35,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "kubectl-uploads")
-	build := exec.Command("go", "build", "-o", binary, "github.com/uploadtenant/uploadtenant/cmd/kubectl-uploads")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	if err := program.Build(binary, "github.com/uploadtenant/uploadtenant/cmd/kubectl-uploads"); err != nil {
 		os.RemoveAll(dir)
-		fmt.Fprintln(os.Stderr, "build kubectl-uploads:", err)
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -82,7 +82,7 @@ type event struct {
 // startDev runs the binary on free ports with an events receiver of its own and waits until it answers.
 func startDev(t *testing.T) *dev {
 	t.Helper()
-	d := &dev{t: t, addr: freeAddr(t), oss: freeAddr(t), data: filepath.Join(t.TempDir(), "data"), file: filepath.Join(t.TempDir(), "tenant.yaml")}
+	d := &dev{t: t, addr: port.Free(t), oss: port.Free(t), data: filepath.Join(t.TempDir(), "data"), file: filepath.Join(t.TempDir(), "tenant.yaml")}
 	verifier, err := webhooks.NewWebhook(eventsSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +155,9 @@ func (d *dev) kill() {
 	if d.cmd.ProcessState == nil {
 		d.cmd.Process.Kill()
 		d.cmd.Wait()
+	}
+	if log := d.log.String(); strings.Contains(log, "DATA RACE") {
+		d.t.Error(log)
 	}
 }
 
@@ -289,16 +292,6 @@ func (d *dev) records(user string) []record {
 
 func jpeg(size int) []byte {
 	return append([]byte{0xff, 0xd8, 0xff, 0xe0}, bytes.Repeat([]byte{7}, size-4)...)
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestUploadIsStoredRecordedAndDelivered(t *testing.T) {
@@ -515,7 +508,7 @@ func TestInvalidTenantIsExplained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := filepath.Join(t.TempDir(), "t.yaml")
 			os.WriteFile(f, []byte(tc.yaml), 0o600)
-			out, err := exec.Command(binary, "dev", "-f", f, "--addr", freeAddr(t), "--oss-addr", freeAddr(t)).CombinedOutput()
+			out, err := exec.Command(binary, "dev", "-f", f, "--addr", port.Free(t), "--oss-addr", port.Free(t)).CombinedOutput()
 			if err == nil || !strings.Contains(string(out), tc.want) {
 				t.Errorf("exit %v, output %s", err, out)
 			}

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/uploadtenant/uploadtenant/devmode"
 	api "github.com/uploadtenant/uploadtenant/signer"
 	"github.com/uploadtenant/uploadtenant/signer/config"
 	"github.com/uploadtenant/uploadtenant/signer/problem"
@@ -282,6 +284,12 @@ func TestSignatureV1IsOptIn(t *testing.T) {
 }
 
 func TestDailyBytesAndRateAreBounded(t *testing.T) {
+	// Neither a day nor a minute may pass meanwhile.
+	now := time.Now()
+	startConfigured := func(t *testing.T, configure func(*config.Config)) *tenant {
+		t.Helper()
+		return startOptions(t, tenantYAML, devmode.Options{Configure: configure, Clock: func() time.Time { return now }})
+	}
 	x := startConfigured(t, func(c *config.Config) { c.Limits.PerUser.BytesPerDay = int64(len(content(1)) * 2) })
 	x.upload("alice", content(1))
 	x.grant("alice", content(2)) // reserved

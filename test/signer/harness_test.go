@@ -17,6 +17,7 @@ import (
 	api "github.com/uploadtenant/uploadtenant/signer"
 	"github.com/uploadtenant/uploadtenant/signer/config"
 	"github.com/uploadtenant/uploadtenant/signer/logscan"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 const tenantYAML = `
@@ -93,7 +94,14 @@ func startOptions(t testing.TB, text string, opts devmode.Options) *tenant {
 		}
 	}
 	t.Cleanup(stop)
-	return &tenant{t, server, stop, scan}
+	x := &tenant{t, server, stop, scan}
+	// The first pass over the bucket takes whatever it finds. What a test stores later is left to the callback
+	// for some seconds.
+	await.True(t, "the first pass over the bucket is done", func() bool {
+		_, metrics := x.opsGet("/metrics")
+		return bytes.Contains(metrics, []byte(`uploadtenant_signer_sweeps_total{result="passed"} `))
+	})
+	return x
 }
 
 // request sends JSON as user and returns status and body.

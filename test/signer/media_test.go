@@ -80,6 +80,13 @@ func (x *tenant) checks(t *testing.T) []wechat.Check {
 	return list.Items
 }
 
+// checked is checks when there are at least n: WeChat lists a check after its verdict was taken.
+func (x *tenant) checked(t *testing.T, n int) []wechat.Check {
+	t.Helper()
+	await.True(t, "WeChat lists the checks", func() bool { return len(x.checks(t)) >= n })
+	return x.checks(t)
+}
+
 // told waits for the event of an upload.
 func (h *hooks) told(t *testing.T, id string) api.Event {
 	t.Helper()
@@ -120,7 +127,7 @@ func TestWeChatDecidesAboutPhotos(t *testing.T) {
 			if r := x.upload("alice", content(1)); h.told(t, r.ID).Type != "upload.completed" {
 				t.Error("a text was rejected")
 			}
-			if asked := x.checks(t); len(asked) != 3 {
+			if asked := x.checked(t, 3); len(asked) != 3 {
 				t.Errorf("WeChat was asked %+v", asked)
 			}
 		})
@@ -148,20 +155,24 @@ func TestALostVerdictIsAskedForAgain(t *testing.T) {
 	if e := h.told(t, r.ID); e.Type != "upload.completed" {
 		t.Errorf("event %+v", e)
 	}
-	if asked := x.checks(t); len(asked) != 1 { // of this process
+	if asked := x.checked(t, 1); len(asked) != 1 { // of this process
 		t.Errorf("asked again %d times", len(asked))
 	}
 
 	x.push(t, wechat.Push{})
 	never := x.photo(t, "bob")
 	for n := 2; n <= 5; n++ {
-		await.True(t, "WeChat is asked again", func() bool { return len(x.checks(t)) >= n })
+		// The signer has noted when it asked, and waits from then on.
+		await.True(t, "WeChat is asked again", func() bool {
+			_, metrics := x.opsGet("/metrics")
+			return strings.Contains(string(metrics), fmt.Sprintf(`uploadtenant_signer_media_checks_total{outcome="asked"} %d`, n))
+		})
 		ahead.Add(int64(36 * time.Minute))
 	}
 	if e := h.told(t, never.ID); e.Type != "upload.rejected" || e.Data.Reason != "check_unanswered" {
 		t.Errorf("event %+v", e)
 	}
-	if asked := x.checks(t); len(asked) != 5 {
+	if asked := x.checked(t, 5); len(asked) != 5 {
 		t.Errorf("asked %d times", len(asked))
 	}
 }
