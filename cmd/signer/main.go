@@ -55,12 +55,15 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(ctx, server, log, *addr, *opsAddr, shutdown{*delay, *drain}), server.Close())
+	return errors.Join(serve(ctx, server, log, *addr, *opsAddr, shutdown{*delay, *drain, time.After}), server.Close())
 }
 
 // shutdown is how a process ends: for delay it is not ready but answers, then it takes no new connection
-// and has limit to finish what is in flight.
-type shutdown struct{ delay, limit time.Duration }
+// and has limit to finish what is in flight. after is the clock of the delay.
+type shutdown struct {
+	delay, limit time.Duration
+	after        func(time.Duration) <-chan time.Time
+}
 
 // serve listens on both ports until ctx ends, then finishes what is in flight.
 func serve(ctx context.Context, server *signer.Server, log *slog.Logger, addr, opsAddr string, end shutdown) error {
@@ -91,7 +94,7 @@ func serve(ctx context.Context, server *signer.Server, log *slog.Logger, addr, o
 		// A pod that ends is taken out of its Service while it still gets connections.
 		select {
 		case err = <-failed:
-		case <-time.After(end.delay):
+		case <-end.after(end.delay):
 		}
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), end.limit)

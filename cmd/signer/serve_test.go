@@ -15,6 +15,7 @@ import (
 	"github.com/uploadtenant/uploadtenant/signer"
 	"github.com/uploadtenant/uploadtenant/signer/config"
 	"github.com/uploadtenant/uploadtenant/signer/sts"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 type someCredentials struct{}
@@ -60,8 +61,15 @@ func TestReadinessFailsBeforeThePortCloses(t *testing.T) {
 	defer server.Close()
 	said, done := make(addresses, 1), make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan time.Time)
+	end := shutdown{delay: time.Second, limit: time.Minute, after: func(delay time.Duration) <-chan time.Time {
+		if delay != time.Second {
+			t.Errorf("the port stays open for %s, want a second", delay)
+		}
+		return over
+	}}
 	go func() {
-		done <- serve(ctx, server, slog.New(slog.NewJSONHandler(said, nil)), "127.0.0.1:0", "127.0.0.1:0", shutdown{delay: time.Second, limit: 5 * time.Second})
+		done <- serve(ctx, server, slog.New(slog.NewJSONHandler(said, nil)), "127.0.0.1:0", "127.0.0.1:0", end)
 	}()
 	at := <-said
 	status := func(url string) int {
@@ -81,14 +89,11 @@ func TestReadinessFailsBeforeThePortCloses(t *testing.T) {
 		t.Fatalf("before the end: readiness %d", got)
 	}
 	cancel()
-	for deadline := time.Now().Add(5 * time.Second); status("http://"+at[1]+"/readyz") != http.StatusServiceUnavailable; {
-		if time.Now().After(deadline) {
-			t.Fatal("readiness never failed")
-		}
-	}
+	await.True(t, "readiness fails", func() bool { return status("http://"+at[1]+"/readyz") == http.StatusServiceUnavailable })
 	if got := status("http://" + at[0] + "/v1/uploads"); got != http.StatusOK {
 		t.Errorf("a request after readiness failed: status %d", got)
 	}
+	close(over)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +54,7 @@ func TestRemoveGroupTakesChildrenFirst(t *testing.T) {
 // A node is found by its name in the process list, and KillNode returns when
 // it is gone.
 func TestFindAndKillNode(t *testing.T) {
-	const name = "uploadtenant-node-of-a-test"
+	name := fmt.Sprintf("uploadtenant-node-of-test-%d", os.Getpid()) // the process list is the whole machine's
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
 		t.Fatal(err)

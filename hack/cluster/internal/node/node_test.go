@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -50,12 +51,14 @@ func TestPrepareWritesWhatTheProcessesRead(t *testing.T) {
 // A process that ends is started again.
 func TestSupervisorStartsAgain(t *testing.T) {
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	var running sync.WaitGroup
+	defer running.Wait() // nothing may write to the folder when it is removed
 	defer cancel()
 	s := newSupervisor(slog.New(slog.NewTextHandler(io.Discard, nil)), []string{"PATH=/usr/bin:/bin"})
 	log := filepath.Join(dir, "log")
-	go s.reap(ctx)
-	go s.keep(ctx, "/bin/sh", []string{"-c", "echo started"}, log)
+	running.Go(func() { s.reap(ctx) })
+	running.Go(func() { s.keep(ctx, "/bin/sh", []string{"-c", "echo started"}, log) })
 	for ctx.Err() == nil {
 		data, _ := os.ReadFile(log)
 		if strings.Count(string(data), "started\n") >= 2 {
