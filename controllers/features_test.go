@@ -368,7 +368,9 @@ func TestBrokeredSessionWaitsForItsRole(t *testing.T) {
 func TestBrokeredSessionIsRenewedInTime(t *testing.T) {
 	w := newWorld(t)
 	w.account.Spec.OIDC = nil
-	w.cloud.SessionLife = 16 * time.Second
+	// Half of it is what a busy machine has for the renewal.
+	const life = 40 * time.Second
+	w.cloud.SessionLife = life
 	w.create(w.account)
 	tenant := w.tenant("album")
 	w.create(tenant)
@@ -384,7 +386,8 @@ func TestBrokeredSessionIsRenewedInTime(t *testing.T) {
 		}
 		return cred
 	}
-	first := current()
+	first, began := current(), time.Now()
+	w.cloud.Reset()
 
 	// A fresh look, as after a restart, finds a session that needs no renewal.
 	w.patch(tenant, `{"metadata":{"annotations":{"oss.uploadtenant.io/reconcile-at":"now"}}}`)
@@ -409,8 +412,9 @@ func TestBrokeredSessionIsRenewedInTime(t *testing.T) {
 			asked++
 		}
 	}
-	if asked > 3 { // a slow machine may see the next renewal too
-		t.Errorf("%d sessions were asked for, want one and its renewal", asked)
+	// What is stored of the time is cut to the second. A slow machine may see the next renewal too.
+	if most := 1 + int(time.Since(began)/(life/2-time.Second)); asked > most {
+		t.Errorf("%d sessions were asked for in %s, want %d at most", asked, time.Since(began), most)
 	}
 }
 

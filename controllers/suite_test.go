@@ -103,7 +103,7 @@ func startManager(ctx context.Context) error {
 		return err
 	}
 	go func() {
-		if err := mgr.Start(ctx); err != nil {
+		if err := mgr.Start(ctx); err != nil && ctx.Err() == nil {
 			panic(err)
 		}
 	}()

@@ -45,6 +45,9 @@ func TestStatusTellsWhatIsReadyAndWhatIsNot(t *testing.T) {
 		}
 	}
 	contains(t, p.says(uploadsctl.ErrNo, one("waits", uploadsctl.Text)), "is not Ready", "CONDITION", "BucketReady", "AccessReady", "Reconciling")
+	p.eventually(func() bool { // the event follows the status, in a write of its own
+		return strings.Contains(p.says(nil, one("good", uploadsctl.Text)), "EVENT")
+	})
 	contains(t, p.says(nil, one("good", uploadsctl.Text)), "is Ready", "EVENT", "the tenant takes uploads", "acs:ram::")
 	var told uploadsctl.Tenant
 	if err := json.Unmarshal([]byte(p.says(nil, one("good", uploadsctl.JSON))), &told); err != nil {

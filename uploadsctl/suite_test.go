@@ -90,7 +90,7 @@ func start(ctx context.Context, cfg *rest.Config) error {
 		func() error { return kubeapi.RunKubelet(ctx, cfg) },
 	} {
 		go func() {
-			if err := run(); err != nil {
+			if err := run(); err != nil && ctx.Err() == nil {
 				panic(err)
 			}
 		}()

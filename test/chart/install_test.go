@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 	"github.com/uploadtenant/uploadtenant/controllers/accountfile"
+	"github.com/uploadtenant/uploadtenant/test/await"
 	"github.com/uploadtenant/uploadtenant/test/kubeapi"
 )
 
@@ -80,6 +82,20 @@ func asManager(config *rest.Config) *rest.Config {
 	return config
 }
 
+// awaitRight waits until the API server knows that the release's manager may do something: it learns of a new
+// binding a moment after it has stored it.
+func awaitRight(t *testing.T, config *rest.Config, right authorizationv1.ResourceAttributes) {
+	t.Helper()
+	manager := newClient(t, asManager(config))
+	await.True(t, "the manager may "+right.Verb+" "+right.Resource+" "+right.Name, func() bool {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &right}}
+		if err := manager.Create(t.Context(), review); err != nil {
+			t.Fatal(err)
+		}
+		return review.Status.Allowed
+	})
+}
+
 // TestInstallUpgradeUninstallInstall takes a release through its life on a real API server.
 func TestInstallUpgradeUninstallInstall(t *testing.T) {
 	config, c := startAPIServer(t)
@@ -98,6 +114,7 @@ func TestInstallUpgradeUninstallInstall(t *testing.T) {
 		if err := os.WriteFile(name, []byte(file.Data["account.yaml"]), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		awaitRight(t, config, authorizationv1.ResourceAttributes{Group: v1alpha1.GroupVersion.Group, Resource: "cloudaccounts", Name: "default", Verb: "patch"})
 		applier := &accountfile.Applier{Client: newClient(t, asManager(config)), File: name, Logger: testr.New(t)}
 		if err := applier.Start(t.Context()); err != nil {
 			t.Fatalf("%s: %v", step, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ram"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/sts"
 	"github.com/go-logr/logr/testr"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -58,8 +59,9 @@ func TestTheShippedRightsSuffice(t *testing.T) {
 		t.Fatal(err)
 	}
 	attachFullAccess(t, emu, filepath.Base(tenant.Status.Role.ARN))
-	tenant.Annotations = map[string]string{v1alpha1.AnnotationReconcileAt: "now"}
-	if err := c.Update(t.Context(), &tenant); err != nil {
+	before := tenant.DeepCopy()
+	metav1.SetMetaDataAnnotation(&tenant.ObjectMeta, v1alpha1.AnnotationReconcileAt, "now")
+	if err := c.Patch(t.Context(), &tenant, client.MergeFrom(before)); err != nil { // the manager writes to it, too
 		t.Fatal(err)
 	}
 	waitFor(t, c, key, func(tenant *v1alpha1.UploadTenant, err error) bool {
@@ -186,6 +188,7 @@ func create(t *testing.T, c client.Client, objects ...client.Object) {
 // kubelet with all.
 func runManager(t *testing.T, config *rest.Config) {
 	t.Helper()
+	awaitRight(t, config, authorizationv1.ResourceAttributes{Resource: "namespaces", Name: "kube-system", Verb: "get"})
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, asManager(config), controllers.Options{
 		Opener: aliyun.NewOpener(aliyun.Options{}), Namespace: "uploadtenant-system", SignerImage: "signer:test",

@@ -14,11 +14,12 @@ import (
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 	"github.com/uploadtenant/uploadtenant/cloud/cloudtest"
+	"github.com/uploadtenant/uploadtenant/test/await"
 )
 
 // TestObjectsOfOptionalKinds runs a tenant in a cluster that has the Gateway API and the Prometheus operator.
 func TestObjectsOfOptionalKinds(t *testing.T) {
-	crds, err := envtest.InstallCRDs(cluster, envtest.CRDInstallOptions{Paths: []string{"testdata/optional-kinds.yaml"}})
+	crds, err := envtest.InstallCRDs(cluster, envtest.CRDInstallOptions{Paths: []string{"testdata/optional-kinds.yaml"}, MaxTime: await.Patience})
 	must(t, err)
 	t.Cleanup(func() {
 		if err := envtest.UninstallCRDs(cluster, envtest.CRDInstallOptions{CRDs: crds}); err != nil {

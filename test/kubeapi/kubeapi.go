@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
@@ -23,7 +24,6 @@ import (
 //
 //	func TestMain(m *testing.M) { os.Exit(kubeapi.Main(m, use)) }
 func Main(m *testing.M, use func(context.Context, *rest.Config) error) int {
-	log.SetLogger(logr.Discard())
 	cfg, stop, err := Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the API server:", err)
@@ -43,8 +43,20 @@ func Main(m *testing.M, use func(context.Context, *rest.Config) error) int {
 	return m.Run()
 }
 
+// How long a machine that compiles everything else meanwhile may take; envtest would give up after 20 and 10
+// seconds.
+const (
+	startPatience = 2 * time.Minute
+	patience      = time.Minute
+)
+
+// attempts at a start. The ports are chosen before anybody listens on them, so that another process may take
+// one meanwhile, and envtest insists on those that it chose.
+const attempts = 3
+
 // Start starts an API server and returns its address and the function that stops it.
 func Start() (*rest.Config, func() error, error) {
+	log.SetLogger(logr.Discard())
 	root, err := repositoryRoot()
 	if err != nil {
 		return nil, nil, err
@@ -53,10 +65,25 @@ func Start() (*rest.Config, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var failures []error
+	for range attempts {
+		cfg, stop, err := start(root, assets)
+		if err == nil {
+			return cfg, stop, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, nil, errors.Join(failures...)
+}
+
+func start(root, assets string) (*rest.Config, func() error, error) {
 	env := &envtest.Environment{
-		BinaryAssetsDirectory: assets,
-		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd")},
-		ErrorIfCRDPathMissing: true,
+		BinaryAssetsDirectory:    assets,
+		CRDInstallOptions:        envtest.CRDInstallOptions{MaxTime: patience},
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd")},
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startPatience,
+		ControlPlaneStopTimeout:  patience,
 	}
 	// The default range holds 254 Services, which a benchmark with 1,000 tenants would exhaust.
 	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
