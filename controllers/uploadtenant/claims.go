@@ -99,8 +99,14 @@ func (r *Reconciler) bucketClaims(ctx context.Context, s *scope) (claims, error)
 	self := client.ObjectKeyFromObject(s.tenant)
 	claimants := make([]v1alpha1.UploadTenant, 0, len(list.Items))
 	for i := range list.Items {
-		if t := &list.Items[i]; client.ObjectKeyFromObject(t) == self || claimsIn(s.account.Spec.AccountID, accounts.Items, t) {
-			claimants = append(claimants, *t)
+		switch t := list.Items[i]; {
+		case client.ObjectKeyFromObject(&t) == self:
+			// When it was deleted since the reconcile began, its deletion decides what of it goes: it may have to
+			// leave everything.
+			t.DeletionTimestamp = s.original.DeletionTimestamp
+			claimants = append(claimants, t)
+		case claimsIn(s.account.Spec.AccountID, accounts.Items, &t):
+			claimants = append(claimants, t)
 		}
 	}
 	return divide(claimants), nil
