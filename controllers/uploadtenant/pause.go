@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,7 +22,11 @@ func (r *Reconciler) paused(ctx context.Context, s *scope) (reason, message stri
 		return v1alpha1.ReasonPausedByTenant, "spec.managementPolicy is Paused", nil
 	}
 	namespace := partial("v1", "Namespace", s.tenant.Namespace)
-	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace); err != nil {
+	err = r.Client.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+	if apierrors.IsNotFound(err) { // the cache may not show it yet when it was made together with the tenant
+		err = r.Direct.Get(ctx, client.ObjectKeyFromObject(namespace), namespace)
+	}
+	if err != nil {
 		return "", "", client.IgnoreNotFound(err)
 	}
 	if namespace.Annotations[v1alpha1.AnnotationPaused] == "true" {
