@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/uploadtenant/uploadtenant/signer/problem"
@@ -31,13 +33,30 @@ const maxDeadLetters = 1000
 func onLoopback(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if tcp, ok := local.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		if tcp, ok := local.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() || !direct(r) {
 			problem.New(http.StatusForbidden, "loopback_only",
 				"dead letters are shown on the loopback address only: use kubectl uploads dead-letters, or kubectl port-forward").Write(w, "")
 			return
 		}
 		next(w, r)
 	}
+}
+
+// direct tells whether whoever connected asks for himself. A proxy in the pod, such as a mesh's sidecar, hands
+// on over loopback what others ask. A web page open beside a port-forward reaches it too: by a name of its own
+// that resolves to loopback, which Host tells, or by a POST from its own place, which Origin tells.
+func direct(r *http.Request) bool {
+	for _, name := range []string{"Origin", "Forwarded", "X-Forwarded-For"} {
+		if len(r.Header[name]) > 0 {
+			return false
+		}
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // handleDeadLetters is GET /events/dead of the ops port.

@@ -45,7 +45,7 @@ func TestDeadLettersAreListedAndReplayed(t *testing.T) {
 
 // ask sends a request to the ops port that arrives on the given local address.
 func ask(s *Server, local, method, path, body string) *httptest.ResponseRecorder {
-	w, r := httptest.NewRecorder(), httptest.NewRequest(method, path, strings.NewReader(body))
+	w, r := httptest.NewRecorder(), httptest.NewRequest(method, "http://localhost:8081"+path, strings.NewReader(body))
 	if local != "" {
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP(local), Port: 8081}))
 	}

@@ -180,7 +180,7 @@ func (s *Server) authenticate(c *call, public bool) error {
 	if public {
 		return nil
 	}
-	token, err := auth.BearerToken(c.r.Header.Get("Authorization"))
+	token, err := auth.BearerToken(auth.Only(c.r.Header["Authorization"]))
 	if err == nil {
 		c.user, err = s.auth.Authenticate(c.r.Context(), token)
 	}

@@ -56,6 +56,15 @@ type Authenticator interface {
 // maxToken bounds the work on a token; HTTP servers bound the header anyway.
 const maxToken = 16 << 10
 
+// Only returns the value of a header that must not be sent twice, else "": a proxy in front may have looked
+// at the other one.
+func Only(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
+}
+
 // BearerToken returns the token of an Authorization header.
 func BearerToken(header string) (string, error) {
 	scheme, token, ok := strings.Cut(header, " ")
@@ -72,13 +81,14 @@ func BearerToken(header string) (string, error) {
 // maxUser is the longest user id in bytes.
 const maxUser = 256
 
-// CheckUser accepts ids that can be stored, shown and compared without surprise.
+// CheckUser accepts ids that can be stored, shown and compared without surprise. U+FFFD is refused because it
+// is what decoders of JSON make of every byte and surrogate that they cannot read: two users would be one.
 func CheckUser(user string) error {
 	if user == "" || len(user) > maxUser || !utf8.ValidString(user) {
 		return ErrInvalid
 	}
 	for _, r := range user {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || r == utf8.RuneError {
 			return ErrInvalid
 		}
 	}

@@ -119,8 +119,11 @@ type Signature struct {
 	Value  []byte
 }
 
-// ParseHeaders reads the two headers of a signed callback.
+// ParseHeaders reads the two headers of a signed callback, each of which OSS sends once.
 func ParseHeaders(h http.Header) (Signature, error) {
+	if len(h["Authorization"]) != 1 || len(h["X-Oss-Pub-Key-Url"]) != 1 {
+		return Signature{}, ErrNoSignature
+	}
 	value, err := base64.StdEncoding.DecodeString(h.Get("Authorization"))
 	if err != nil || len(value) == 0 || len(value) > maxModulusBits/8 {
 		return Signature{}, ErrNoSignature

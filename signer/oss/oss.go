@@ -123,10 +123,11 @@ func NotFound(err error) bool {
 	return errors.As(err, &e) && e.Status == http.StatusNotFound
 }
 
-// Denied tells whether err says that the role lacks a right.
+// Denied tells whether err says that the role lacks a right, and not that the credential, the clock or the
+// account is the trouble, which OSS answers with status 403 as well. An answer without a code says no more.
 func Denied(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Status == http.StatusForbidden
+	return errors.As(err, &e) && e.Status == http.StatusForbidden && (e.Code == "AccessDenied" || e.Code == "")
 }
 
 // Escape percent-encodes like OSS canonicalises: everything but unreserved characters, and "/" when it
