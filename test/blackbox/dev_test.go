@@ -14,12 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/uploadtenant/uploadtenant/signer/logscan"
 	"github.com/uploadtenant/uploadtenant/test/await"
 	"github.com/uploadtenant/uploadtenant/test/port"
 	"github.com/uploadtenant/uploadtenant/test/program"
@@ -51,27 +53,9 @@ type dev struct {
 	addr, oss   string
 	file, data  string
 	cmd         *exec.Cmd
-	log         *output
+	log         *logscan.Scan // what the binary prints, in all its lives
 	deliveredMu sync.Mutex
 	delivered   []event
-}
-
-// output collects what the binary prints, for the message of a failing test.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 type event struct {
@@ -79,10 +63,48 @@ type event struct {
 	body []byte
 }
 
+// newLog fails the test when a secret is printed: the tenant's own, what the signer hands out, and whatever has
+// the shape of one.
+func newLog(t *testing.T) *logscan.Scan {
+	return logscan.New(t, eventsSecret, strings.TrimPrefix(eventsSecret, "whsec_"), "Bearer dev:alice", "Bearer dev:bob")
+}
+
+// guide takes standard output, which shows the person who typed the command how to call as a user of dev mode.
+// Everything else that looks like a secret is one there as well.
+type guide struct{ log io.Writer }
+
+var example = regexp.MustCompile(`Authorization: Bearer dev:(alice|<user>)`)
+
+func (g guide) Write(p []byte) (int, error) {
+	if _, err := g.log.Write(example.ReplaceAll(p, nil)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// long is the shape of what stands in a file of keys.
+var long = regexp.MustCompile(`[A-Za-z0-9+/_-]{30,}`)
+
+// addKeys tells the log of every key that the binary keeps on disk.
+func (d *dev) addKeys() {
+	d.t.Helper()
+	files, err := filepath.Glob(filepath.Join(d.data, "keys", "*"))
+	if err != nil || len(files) == 0 {
+		d.t.Fatalf("no keys in %s: %v", d.data, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.log.Add(long.FindAllString(string(text), -1)...)
+	}
+}
+
 // startDev runs the binary on free ports with an events receiver of its own and waits until it answers.
 func startDev(t *testing.T) *dev {
 	t.Helper()
-	d := &dev{t: t, addr: port.Free(t), oss: port.Free(t), data: filepath.Join(t.TempDir(), "data"), file: filepath.Join(t.TempDir(), "tenant.yaml")}
+	d := &dev{t: t, addr: port.Free(t), oss: port.Free(t), log: newLog(t), data: filepath.Join(t.TempDir(), "data"), file: filepath.Join(t.TempDir(), "tenant.yaml")}
 	verifier, err := webhooks.NewWebhook(eventsSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -138,9 +160,8 @@ stringData: {secret: "%s"}
 
 func (d *dev) run() {
 	d.t.Helper()
-	d.log = &output{}
 	d.cmd = exec.Command(binary, "dev", "-f", d.file, "--addr", d.addr, "--oss-addr", d.oss, "--data", d.data)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd.Stdout, d.cmd.Stderr = guide{d.log}, d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
@@ -148,6 +169,7 @@ func (d *dev) run() {
 		status, _ := d.try("GET", "http://"+d.addr+"/v1/uploads", "alice", nil)
 		return status == http.StatusOK
 	})
+	d.addKeys()
 }
 
 // kill is a kill -9.
@@ -209,6 +231,7 @@ func (d *dev) try(method, url, user string, body any) (int, []byte) {
 	}
 	defer res.Body.Close()
 	out, _ := io.ReadAll(res.Body)
+	d.log.Answer(out)
 	return res.StatusCode, out
 }
 
