@@ -156,7 +156,7 @@ func TestManyRecordsAtTheSameTimeAreEachCreatedOnce(t *testing.T) {
 		for i := range uploads * callers {
 			wg.Go(func() {
 				u := upload("ann", fmt.Sprintf("u%03d", i%uploads))
-				got, err := recordPatiently(t, replicas[i%len(replicas)], u)
+				got, err := recordPatiently(t, replicas[i%len(replicas)], u, eventOf(u, "completed"))
 				if err != nil {
 					t.Error(err)
 				}

@@ -261,7 +261,7 @@ func TestARefusedRecordTakesNoOtherWithIt(t *testing.T) {
 			if bad {
 				u.Key = incompressible(20_000) // more than an index of PostgreSQL takes
 			}
-			_, err := recordPatiently(t, s, u)
+			_, err := recordPatiently(t, s, u, eventOf(u, "completed"))
 			if bad != (err != nil) {
 				t.Errorf("%s: bad %v, error %v", u.ID, bad, err)
 			}

@@ -139,7 +139,7 @@ func eventOf(u index.Upload, kind string) *index.Event {
 // record fails the test unless the outcome is as wanted.
 func record(t *testing.T, s *index.Store, u index.Upload, event *index.Event, wantCreated bool) index.Recorded {
 	t.Helper()
-	got, err := s.Record(t.Context(), u, event)
+	got, err := recordPatiently(t, s, u, event)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +168,10 @@ func patiently(t *testing.T, f func() error) {
 	}
 }
 
-// recordPatiently records an upload with its event, on a busy machine again and again.
-func recordPatiently(t *testing.T, s *index.Store, u index.Upload) (got index.Recorded, err error) {
+// recordPatiently records an upload, on a busy machine again and again.
+func recordPatiently(t *testing.T, s *index.Store, u index.Upload, event *index.Event) (got index.Recorded, err error) {
 	for begin := time.Now(); ; {
-		got, err = s.Record(t.Context(), u, eventOf(u, "completed"))
+		got, err = s.Record(t.Context(), u, event)
 		if !busy(err) || time.Since(begin) > await.Patience {
 			return got, err
 		}
