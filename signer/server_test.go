@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/uploadtenant/uploadtenant/signer/callback"
 	"github.com/uploadtenant/uploadtenant/signer/config"
 	"github.com/uploadtenant/uploadtenant/signer/logscan"
 	"github.com/uploadtenant/uploadtenant/signer/sts"
@@ -183,6 +184,7 @@ func (f *fixture) start() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.fetchKey(server)
 	f.server, f.api = server, httptest.NewServer(server.API())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -198,6 +200,22 @@ func (f *fixture) start() {
 		})
 	}
 	f.t.Cleanup(f.stop)
+}
+
+// fetchKey makes the server know the key of callbacks: a busy machine may need longer for it than a callback has.
+func (f *fixture) fetchKey(server *Server) {
+	f.t.Helper()
+	if server.keys == nil {
+		return
+	}
+	allow, err := callback.ParseAllowList(f.cfg.Callback.KeyURLPrefixes)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server.keys = callback.NewKeys(allow, &http.Client{Timeout: await.Patience}, server.clock)
+	if _, err := server.keys.Get(context.Background(), f.keyServer.URL+"/keys/key.pem"); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // stopClock restarts the server with a clock that stands still, for what must not end on a busy machine.

@@ -35,7 +35,7 @@ type Keys struct {
 	clients map[guard.Level]*http.Client
 	clock   func() time.Time
 	slots   chan struct{}
-	timeout time.Duration // keyTimeout; tests on busy machines have more time
+	timeout time.Duration // of a fetch
 
 	mu        sync.Mutex
 	known     map[string]knownKey
@@ -59,7 +59,8 @@ type fetch struct {
 	err  error
 }
 
-// NewKeys returns an empty cache. Client replaces the guarded default clients when it is not nil.
+// NewKeys returns an empty cache. Client replaces the guarded default clients when it is not nil, and its
+// Timeout, when it has one, theirs.
 func NewKeys(allow AllowList, client *http.Client, clock func() time.Time) *Keys {
 	if clock == nil {
 		clock = time.Now
@@ -70,6 +71,9 @@ func NewKeys(allow AllowList, client *http.Client, clock func() time.Time) *Keys
 		noRedirect := *client
 		noRedirect.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		k.clients = map[guard.Level]*http.Client{guard.Public: &noRedirect, guard.Any: &noRedirect}
+		if client.Timeout > 0 {
+			k.timeout = client.Timeout
+		}
 	} else {
 		k.clients = map[guard.Level]*http.Client{guard.Public: guard.Client(guard.Public, keyTimeout), guard.Any: guard.Client(guard.Any, keyTimeout)}
 	}
