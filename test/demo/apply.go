@@ -24,9 +24,8 @@ var manifests embed.FS
 // owner is the field manager of what the demo applies.
 const owner = "uploadtenant-demo"
 
-// rolloutWait bounds how long a Deployment, or the end of anything, may take; images are on the node or close
-// to it. Only a failure takes that long: it is far above what a busy machine needs.
-const rolloutWait = 5 * time.Minute
+// patience bounds every wait. Only a failure takes that long: it is far above what a busy machine needs.
+const patience = 5 * time.Minute
 
 // applyFile applies a manifest after filling it in.
 func (d *Demo) applyFile(ctx context.Context, name string, fill *strings.Replacer) error {
@@ -96,7 +95,7 @@ func (d *Demo) ensureNamespace(ctx context.Context, name string) error {
 
 // gone waits until an object does not exist.
 func (d *Demo) gone(ctx context.Context, o client.Object) error {
-	return d.until(ctx, rolloutWait, func() (bool, string, error) {
+	return d.until(ctx, func() (bool, string, error) {
 		err := d.client.Get(ctx, client.ObjectKeyFromObject(o), o)
 		if apierrors.IsNotFound(err) {
 			return true, "", nil
@@ -107,7 +106,7 @@ func (d *Demo) gone(ctx context.Context, o client.Object) error {
 
 // rollout waits until a Deployment runs what it was last told to.
 func (d *Demo) rollout(ctx context.Context, namespace, name string) error {
-	return d.until(ctx, rolloutWait, func() (bool, string, error) {
+	return d.until(ctx, func() (bool, string, error) {
 		var dep appsv1.Deployment
 		if err := d.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &dep); err != nil {
 			return false, fmt.Sprintf("Deployment %s/%s: %v", namespace, name, err), client.IgnoreNotFound(err)
@@ -131,8 +130,8 @@ func passing(err error) bool {
 }
 
 // until polls a condition that also says what it waits for.
-func (d *Demo) until(ctx context.Context, limit time.Duration, check func() (done bool, state string, err error)) error {
-	deadline := d.opts.Now().Add(limit)
+func (d *Demo) until(ctx context.Context, check func() (done bool, state string, err error)) error {
+	deadline := d.opts.Now().Add(patience)
 	for {
 		done, state, err := check()
 		if passing(err) {
@@ -142,7 +141,7 @@ func (d *Demo) until(ctx context.Context, limit time.Duration, check func() (don
 			return err
 		}
 		if d.opts.Now().After(deadline) {
-			return fmt.Errorf("not within %v: %s", limit, state)
+			return fmt.Errorf("not within %v: %s", patience, state)
 		}
 		select {
 		case <-ctx.Done():

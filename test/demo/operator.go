@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
 )
-
-// readyWait bounds how long a CloudAccount or a tenant may take until it is Ready.
-const readyWait = 5 * time.Minute
 
 // installOperator runs helm as a platform team does, with values that name the images and the account.
 func (d *Demo) installOperator(ctx context.Context) error {
@@ -56,7 +52,7 @@ func (d *Demo) installOperator(ctx context.Context) error {
 	if err := d.helm(ctx, values); err != nil {
 		return err
 	}
-	return d.until(ctx, readyWait, func() (bool, string, error) {
+	return d.until(ctx, func() (bool, string, error) {
 		var a v1alpha1.CloudAccount
 		if err := d.client.Get(ctx, client.ObjectKey{Name: "default"}, &a); err != nil {
 			return false, "the manager has not applied CloudAccount default yet", client.IgnoreNotFound(err)
@@ -86,7 +82,7 @@ func (d *Demo) helm(ctx context.Context, values []byte) error {
 	}
 	d.say("helm upgrade --install %s charts/uploadtenant --namespace %s --values …", Release, OperatorNamespace)
 	_, err = d.command(ctx, "tool", "-modfile=hack/tools/helm/go.mod", "helm", "upgrade", "--install", Release,
-		filepath.Join("charts", "uploadtenant"), "--namespace", OperatorNamespace, "--values", file.Name(), "--wait", "--timeout", rolloutWait.String())
+		filepath.Join("charts", "uploadtenant"), "--namespace", OperatorNamespace, "--values", file.Name(), "--wait", "--timeout", patience.String())
 	return err
 }
 

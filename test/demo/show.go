@@ -91,10 +91,11 @@ func (d *Demo) Events(ctx context.Context) ([]Event, error) {
 // EventOf waits for the delivery of an upload's event.
 func (d *Demo) EventOf(ctx context.Context, id string) (Event, error) {
 	var found Event
-	err := d.until(ctx, readyWait, func() (bool, string, error) {
+	err := d.until(ctx, func() (bool, string, error) {
 		events, err := d.Events(ctx)
+		state := "no event of upload " + id + " has arrived"
 		if err != nil {
-			return false, err.Error(), nil
+			state = err.Error()
 		}
 		for _, e := range events {
 			if e.ID == id {
@@ -102,7 +103,7 @@ func (d *Demo) EventOf(ctx context.Context, id string) (Event, error) {
 				return true, "", nil
 			}
 		}
-		return false, "no event of upload " + id + " has arrived", nil
+		return false, state, nil
 	})
 	return found, err
 }

@@ -79,7 +79,7 @@ func (d *Demo) applyTenant(ctx context.Context) error {
 // tenantReady prints every change of a condition until the tenant is Ready.
 func (d *Demo) tenantReady(ctx context.Context, asked string) error {
 	shown := map[string]string{}
-	return d.until(ctx, readyWait, func() (bool, string, error) {
+	return d.until(ctx, func() (bool, string, error) {
 		var t v1alpha1.UploadTenant
 		if err := d.client.Get(ctx, client.ObjectKey{Namespace: AppNamespace, Name: Tenant}, &t); err != nil {
 			return false, "", err
