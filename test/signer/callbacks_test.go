@@ -129,14 +129,8 @@ func TestNothingOfACallbackMayChange(t *testing.T) {
 // ticket, still cannot make the signer record anything that is not so: whatever of a callback is changed, the
 // record, if there is one, tells what is stored.
 func TestASignedLieIsNotRecorded(t *testing.T) {
-	key := newWeakKey(t)
-	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(key.pem()) }))
-	defer keys.Close()
 	w := newWire(t)
-	x := startUnswept(t, func(c *config.Config) {
-		w.tap(c)
-		c.Callback.KeyURLPrefixes = append(c.Callback.KeyURLPrefixes, keys.URL+"/")
-	})
+	x, forge := startForgeable(t, w.tap)
 	_, other := x.unheard(w, "alice", content(22))
 	_, sample := x.unheard(w, "alice", content(1))
 	must := map[string]bool{"ticket": true, "bucket": true, "object": true, "size": true, "mimeType": true} // what is granted
@@ -144,7 +138,7 @@ func TestASignedLieIsNotRecorded(t *testing.T) {
 	for i, f := range formOf(t, sample.body) {
 		for kind := range tampered(formOf(t, sample.body), formOf(t, other.body), i) {
 			v, call := x.unheard(w, "alice", content(1))
-			status, answer := x.deliver(key.callback(keys.URL, bodyOf(tampered(formOf(t, call.body), formOf(t, other.body), i)[kind])))
+			status, answer := x.deliver(forge(string(bodyOf(tampered(formOf(t, call.body), formOf(t, other.body), i)[kind]))))
 			if status >= 500 || status < 400 && must[f.name] {
 				t.Errorf("%s %s: status %d: %s", f.name, kind, status, answer)
 			}
@@ -170,13 +164,7 @@ func TestASignedLieIsNotRecorded(t *testing.T) {
 // What is stored at a granted key counts for the grant only when it carries the grant's own ticket: through a
 // grant for the folder its owner could have put anything there, be it of the right size and type.
 func TestAnObjectCountsForItsOwnTicketOnly(t *testing.T) {
-	key := newWeakKey(t)
-	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(key.pem()) }))
-	defer keys.Close()
-	x := startUnswept(t, func(c *config.Config) {
-		c.Grant.AllowPrefix = true
-		c.Callback.KeyURLPrefixes = append(c.Callback.KeyURLPrefixes, keys.URL+"/")
-	})
+	x, forge := startForgeable(t, func(c *config.Config) { c.Grant.AllowPrefix = true })
 	v, other := x.grant("alice", content(1)), x.grant("alice", content(1))
 	folder := ask[api.PrefixGrant](x, "alice", http.MethodGet, "/v1/policy", nil)
 	fields := append(sorted(folder.Fields), field{"key", v.Key}, field{"x-oss-content-type", "text/plain"}, field{"x-oss-meta-ticket", other.Ticket})
@@ -185,7 +173,7 @@ func TestAnObjectCountsForItsOwnTicketOnly(t *testing.T) {
 	}
 	for name, ticket := range map[string]string{"the key's ticket": v.Ticket, "the object's ticket": other.Ticket} {
 		body := url.Values{"ticket": {ticket}, "bucket": {"family-album"}, "object": {v.Key}, "size": {strconv.Itoa(len(content(1)))}, "mimeType": {"text/plain"}}.Encode()
-		status, answer := x.deliver(key.callback(keys.URL, []byte(body)))
+		status, answer := x.deliver(forge(body))
 		if status != http.StatusForbidden || !strings.Contains(string(answer), `"callback_mismatch"`) {
 			t.Errorf("a callback with %s: status %d: %s", name, status, answer)
 		}
@@ -221,7 +209,7 @@ func TestNobodyWithoutATicketMakesTheSignerFetchAKey(t *testing.T) {
 		c.Callback.KeyURLPrefixes = append(c.Callback.KeyURLPrefixes, keys.URL+"/")
 	})
 	send := func(body string) int {
-		status, _ := x.deliver(key.callback(keys.URL, []byte(body)))
+		status, _ := x.deliver(key.callback(keys.URL, body))
 		return status
 	}
 	v := x.grant("alice", content(1))

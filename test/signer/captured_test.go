@@ -106,9 +106,23 @@ func (x *tenant) deliver(c captured) (int, []byte) {
 	return x.send(req)
 }
 
+// startForgeable starts a signer, like startUnswept, that believes a key which an attacker holds. forge makes a
+// callback of any body, signed with it.
+func startForgeable(t *testing.T, configure func(*config.Config)) (x *tenant, forge func(body string) captured) {
+	t.Helper()
+	key := newWeakKey(t)
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(key.pem()) }))
+	t.Cleanup(keys.Close)
+	x = startUnswept(t, func(c *config.Config) {
+		configure(c)
+		c.Callback.KeyURLPrefixes = append(c.Callback.KeyURLPrefixes, keys.URL+"/")
+	})
+	return x, func(body string) captured { return key.callback(keys.URL, body) }
+}
+
 // callback is one that the holder of a weak key makes up, who serves the key at keyHost.
-func (k *weakKey) callback(keyHost string, body []byte) captured {
+func (k *weakKey) callback(keyHost, body string) captured {
 	const path = "/family/album/callback"
-	return captured{http.Header{"Authorization": {k.sign(append([]byte(path+"\n"), body...))},
-		"X-Oss-Pub-Key-Url": {base64.StdEncoding.EncodeToString([]byte(keyHost + "/key.pem"))}}, path, body}
+	return captured{http.Header{"Authorization": {k.sign([]byte(path + "\n" + body))},
+		"X-Oss-Pub-Key-Url": {base64.StdEncoding.EncodeToString([]byte(keyHost + "/key.pem"))}}, path, []byte(body)}
 }

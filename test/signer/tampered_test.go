@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"mime/multipart"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -87,19 +86,12 @@ func TestNoFieldOfAFormMayChange(t *testing.T) {
 // A ticket is the proof of what was granted, and its every character counts: at complete, and in a callback
 // that is signed. The upload is stored, so a ticket that opened would be recorded.
 func TestNoCharacterOfATicketMayChangeOnItsWay(t *testing.T) {
-	key := newWeakKey(t)
-	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(key.pem()) }))
-	defer keys.Close()
 	w := newWire(t)
-	x := startUnswept(t, func(c *config.Config) {
-		w.tap(c)
-		c.Callback.KeyURLPrefixes = append(c.Callback.KeyURLPrefixes, keys.URL+"/")
-	})
+	x, forge := startForgeable(t, w.tap)
 	v, call := x.unheard(w, "alice", content(1))
 	callback := func(ticket string) int {
 		t.Helper()
-		body := []byte(strings.Replace(string(call.body), v.Ticket, url.QueryEscape(ticket), 1))
-		status, _ := x.deliver(key.callback(keys.URL, body))
+		status, _ := x.deliver(forge(strings.Replace(string(call.body), v.Ticket, url.QueryEscape(ticket), 1)))
 		return status
 	}
 	complete := func(ticket string) int {
