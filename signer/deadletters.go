@@ -35,7 +35,7 @@ func onLoopback(next http.HandlerFunc) http.HandlerFunc {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		if tcp, ok := local.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() || !direct(r) {
 			problem.New(http.StatusForbidden, "loopback_only",
-				"dead letters are shown on the loopback address only: use kubectl uploads dead-letters, or kubectl port-forward").Write(w, "")
+				"dead letters are shown on the loopback address only, by the name localhost, and to no proxy or web page: use kubectl uploads dead-letters, or kubectl port-forward").Write(w, "")
 			return
 		}
 		next(w, r)

@@ -12,6 +12,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/uploadtenant/uploadtenant/api/v1alpha1"
+	"github.com/uploadtenant/uploadtenant/test/program"
 )
 
 // kubeconfig writes a file with two contexts: here is the API server, nowhere is none.
@@ -37,9 +38,9 @@ func TestBinary(t *testing.T) {
 	p.create(p.newTenant("album"), p.newTenant("rests"), p.newTenant("waits", withoutSecret))
 	p.await("album", v1alpha1.ConditionReady, v1alpha1.ReasonAsDeclared)
 	p.await("waits", v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound)
-	program := filepath.Join(t.TempDir(), "kubectl-uploads")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../cmd/kubectl-uploads").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	plugin := filepath.Join(t.TempDir(), "kubectl-uploads")
+	if err := program.Build(plugin, "../cmd/kubectl-uploads"); err != nil {
+		t.Fatal(err)
 	}
 	file := kubeconfig(t, p.Namespace)
 	tests := map[string]struct {
@@ -67,9 +68,9 @@ func TestBinary(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), program, append(strings.Fields(tc.args), strings.Fields("--kubeconfig "+file)...)...)
+			cmd := exec.CommandContext(t.Context(), plugin, append(strings.Fields(tc.args), strings.Fields("--kubeconfig "+file)...)...)
 			if strings.HasPrefix(tc.args, "__complete") {
-				cmd = exec.CommandContext(t.Context(), program, strings.Fields(tc.args)...)
+				cmd = exec.CommandContext(t.Context(), plugin, strings.Fields(tc.args)...)
 			}
 			cmd.Env = append(cmd.Environ(), "KUBECONFIG="+file)
 			var stdout, stderr bytes.Buffer

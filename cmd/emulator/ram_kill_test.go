@@ -14,6 +14,8 @@ import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/auth/credentials"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ram"
+
+	"github.com/uploadtenant/uploadtenant/test/program"
 )
 
 const killTrust = `{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1234567890123456:root"]}}]}`
@@ -52,8 +54,8 @@ func startProcess(t *testing.T, binary, dir string) (client *ram.Client, kill fu
 // TestRolesSurviveKills kills the process in the middle of its work, again and again: what was acknowledged is there.
 func TestRolesSurviveKills(t *testing.T) {
 	binary, dir := filepath.Join(t.TempDir(), "emulator"), t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	if err := program.Build(binary, "."); err != nil {
+		t.Fatal(err)
 	}
 	acknowledged := map[string]bool{}
 	for round := range 5 {

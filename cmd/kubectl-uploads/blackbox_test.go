@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/uploadtenant/uploadtenant/test/program"
 )
 
 const sample = "../../config/samples/dev.yaml"
@@ -23,8 +25,8 @@ const sample = "../../config/samples/dev.yaml"
 func binary(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubectl-uploads")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := program.Build(file, "."); err != nil {
+		t.Fatal(err)
 	}
 	return file
 }
